@@ -1,0 +1,35 @@
+# Finds every library the build needs; what is missing is named at once, with the Debian package that brings it.
+set(missing_packages "")
+
+macro(oche_require package debian_package)
+  find_package(${package} ${ARGN} QUIET)
+  if(NOT ${package}_FOUND)
+    list(APPEND missing_packages "${package} (Debian: ${debian_package})")
+  endif()
+endmacro()
+
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+oche_require(Threads libc6-dev)
+oche_require(fmt libfmt-dev)
+oche_require(nlohmann_json nlohmann-json3-dev)
+oche_require(CLI11 libcli11-dev)
+oche_require(tomlplusplus libtomlplusplus-dev)
+if(BUILD_TESTS)
+  oche_require(Catch2 catch2)  # 2 or 3
+endif()
+
+if(missing_packages)
+  list(JOIN missing_packages "\n  " missing_packages)
+  message(FATAL_ERROR "Missing libraries:\n  ${missing_packages}\n"
+                      "scripts/deps.sh installs them; -DBUILD_TESTS=OFF does without Catch2.")
+endif()
+
+# Optional: Graphviz lays out the pictures of cells (target PkgConfig::GRAPHVIZ).
+set(OCHE_GRAPHVIZ_STATUS "not found: cells are written as DOT text only (Debian: libgraphviz-dev, pkg-config)")
+find_package(PkgConfig QUIET)
+if(PkgConfig_FOUND)
+  pkg_check_modules(GRAPHVIZ QUIET IMPORTED_TARGET libgvc libcgraph)
+  if(GRAPHVIZ_FOUND)
+    set(OCHE_GRAPHVIZ_STATUS "${GRAPHVIZ_libgvc_VERSION}")
+  endif()
+endif()

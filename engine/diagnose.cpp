@@ -1,0 +1,44 @@
+// Finding the first non-finite value, and naming the place where it arose.
+#include "engine/diagnose.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "engine/dispatch.h"
+#include "engine/error.h"
+#include "kernels/elementwise.h"
+
+namespace oche {
+namespace {
+
+thread_local std::string labels;
+thread_local int checks = 0;
+
+}  // namespace
+
+std::string current_labels() { return labels; }
+LabelsGuard::LabelsGuard(std::string all) : previous_(std::exchange(labels, std::move(all))) {}
+LabelsGuard::~LabelsGuard() { labels = std::move(previous_); }
+Label::Label(std::string_view text)
+    : LabelsGuard(labels.empty() ? std::string(text) : fmt::format("{}, {}", labels, text)) {}
+
+FiniteChecks::FiniteChecks() { ++checks; }
+FiniteChecks::~FiniteChecks() { --checks; }
+bool FiniteChecks::active() { return checks > 0; }
+
+bool all_finite(const Tensor& t) {
+  if (!is_floating(t.dtype())) return true;
+  const Tensor dense = t.is_contiguous() ? t : t.clone();
+  bool finite = true;
+  dispatch(dense, [&]<typename T>(auto& ctx) {
+    finite = kernels::all_finite<T>(ctx, dense.numel(), dense.data<T>());
+  });
+  return finite;
+}
+
+void check_finite(const Tensor& t, const std::string& where, const std::string& what) {
+  if (!all_finite(t)) throw NonFinite(where, what);
+}
+
+}  // namespace oche

@@ -1,0 +1,60 @@
+// The layers that the search networks are made of.
+#include "engine/layers.h"
+
+#include <cmath>
+
+#include "engine/autograd.h"
+
+namespace oche {
+namespace {
+
+Initialisation fan_in_uniform(int64_t fan_in) { return {.bound = 1 / std::sqrt(static_cast<double>(fan_in))}; }
+
+}  // namespace
+
+Conv2d::Conv2d(Options o, DType dtype)
+    : options_(o),
+      weight_(add_parameter("weight", {o.kernel, o.kernel, o.in / o.conv.groups, o.out}, dtype,
+                            fan_in_uniform(o.in / o.conv.groups * o.kernel * o.kernel), Layout::kConvWeight)) {}
+
+Tensor Conv2d::forward(const Tensor& x) const {
+  return conv2d(x, weight_.value, options_.conv, options_.relu_first ? x : Tensor());
+}
+
+BatchNorm2d::BatchNorm2d(int64_t channels, Affine affine, DType dtype) {
+  if (affine == Affine::kYes) {
+    weight_ = &add_parameter("weight", {channels}, dtype, {.constant = 1});
+    bias_ = &add_parameter("bias", {channels}, dtype, {.constant = 0});
+  }
+  running_mean_ = add_buffer("running_mean", Tensor::zeros({channels}, dtype));
+  running_var_ = add_buffer("running_var", Tensor::ones({channels}, dtype));
+  batches_ = add_buffer("num_batches_tracked", Tensor::zeros({}, DType::kInt64));
+}
+
+Tensor BatchNorm2d::forward(const Tensor& x, const Pass& pass) const {
+  const Tensor weight = weight_ ? weight_->value : Tensor();
+  const Tensor bias = bias_ ? bias_->value : Tensor();
+  if (pass.statistics == Statistics::kRunning) {
+    return batch_norm_running(x, running_mean_, running_var_, weight, bias);
+  }
+  const BatchNormResult r = batch_norm(x, weight, bias);
+  if (pass.statistics == Statistics::kBatchAndUpdate) {
+    const NoGrad no_grad;
+    const auto rows = static_cast<double>(x.numel() / x.size(-1));
+    const double unbiased = rows > 1 ? rows / (rows - 1) : 1;
+    running_mean_.assign(running_mean_ * (1 - kMomentum) + r.mean * kMomentum);
+    running_var_.assign(running_var_ * (1 - kMomentum) + r.var * (kMomentum * unbiased));
+    batches_.assign(Tensor::full({}, batches_.item() + 1, DType::kInt64));
+  }
+  return r.y;
+}
+
+Linear::Linear(int64_t in, int64_t out, DType dtype)
+    : weight_(add_parameter("weight", {out, in}, dtype, fan_in_uniform(in))),
+      bias_(add_parameter("bias", {out}, dtype, fan_in_uniform(in))) {}
+
+Tensor Linear::forward(const Tensor& x) const {
+  return matmul(x, weight_.value, {.transpose_b = true}) + bias_.value;
+}
+
+}  // namespace oche

@@ -1,0 +1,94 @@
+// The weighted sum of a mixed op on the CPU: cut into blocks of elements, so that the block of y or
+// g that all candidates share stays in the first-level cache.
+#include "kernels/mixed_sum.h"
+
+#include "kernels/cpu/blocks.h"
+
+namespace oche::kernels {
+namespace {
+
+// y = w[0] x[0] + ... + w[G-1] x[G-1] at the elements [begin, end), added to y unless `first`.
+template <int G, typename T>
+void add_group(bool first, int64_t begin, int64_t end, const T* const* x, const T* w, T* y) {
+  const T* in[G];
+  T weight[G];
+  for (int k = 0; k < G; ++k) in[k] = x[k], weight[k] = w[k];
+  T* __restrict out = y;
+  for (int64_t i = begin; i < end; ++i) {
+    T total = weight[0] * in[0][i];
+    for (int k = 1; k < G; ++k) total += weight[k] * in[k][i];
+    out[i] = first ? total : out[i] + total;
+  }
+}
+
+}  // namespace
+
+template <typename T>
+void mixed_sum_forward(CpuContext& ctx, int64_t K, int64_t n, const T* const* x, const T* w, T* y) {
+  for_blocks(ctx, n, kSumBlock, [=](int64_t begin, int64_t end) {
+    if (K == 0) std::fill(y + begin, y + end, T(0));
+    for (int64_t k = 0; k < K; k += 4) {
+      switch (std::min<int64_t>(4, K - k)) {
+        case 4:
+          add_group<4>(k == 0, begin, end, x + k, w + k, y);
+          break;
+        case 3:
+          add_group<3>(k == 0, begin, end, x + k, w + k, y);
+          break;
+        case 2:
+          add_group<2>(k == 0, begin, end, x + k, w + k, y);
+          break;
+        default:
+          add_group<1>(k == 0, begin, end, x + k, w + k, y);
+      }
+    }
+  });
+}
+
+int64_t mixed_sum_workspace(int64_t K, int64_t n) {
+  return K * ceil_div(n, kSumBlock);
+}
+
+template <typename T>
+void mixed_sum_backward(CpuContext& ctx,
+                        int64_t K,
+                        int64_t n,
+                        const T* g,
+                        const T* const* x,
+                        const T* w,
+                        T* const* grad_x,
+                        T* grad_w,
+                        double* workspace) {
+  for_blocks(ctx, n, kSumBlock, [=](int64_t begin, int64_t end) {
+    const int64_t count = end - begin;
+    const T* grad = g + begin;
+    for (int64_t k = 0; k < K; ++k) {
+      if (grad_x[k]) {
+        T* __restrict out = grad_x[k] + begin;
+        const T weight = w[k];
+        for (int64_t i = 0; i < count; ++i) out[i] = weight * grad[i];
+      }
+      if (grad_w) {
+        const T* in = x[k] + begin;
+        workspace[begin / kSumBlock * K + k] =
+            block_sum<T>(count, [=](int64_t i) { return grad[i] * in[i]; });
+      }
+    }
+  });
+  if (!grad_w) return;
+  for (int64_t k = 0; k < K; ++k) {
+    double total = 0;
+    for (int64_t b = 0; b < ceil_div(n, kSumBlock); ++b) total += workspace[b * K + k];
+    grad_w[k] = static_cast<T>(total);
+  }
+}
+
+#define OCHE_INSTANTIATE(T)                                                                      \
+  template void mixed_sum_forward(CpuContext&, int64_t, int64_t, const T* const*, const T*, T*); \
+  template void mixed_sum_backward(                                                              \
+      CpuContext&, int64_t, int64_t, const T*, const T* const*, const T*, T* const*, T*, double*);
+OCHE_INSTANTIATE(float)
+OCHE_INSTANTIATE(double)
+#undef OCHE_INSTANTIATE
+
+}  // namespace oche::kernels

@@ -1,0 +1,141 @@
+// Vectors of channels: a small value type over the compilers' vector extension, and the loop that
+// walks channels by it.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX__) || defined(__FMA__)
+#include <immintrin.h>
+#endif
+
+namespace oche::kernels {
+
+// The width of the compile target's vectors; a Vec is never wider.
+#if defined(__AVX512F__)
+inline constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+inline constexpr int kVectorBytes = 32;
+#else
+inline constexpr int kVectorBytes = 16;
+#endif
+
+template <typename T>
+inline constexpr int kMaxLanes = kVectorBytes / static_cast<int>(sizeof(T));
+
+// kN lanes of T; one lane is a plain scalar. `v` is the native vector, for operations not wrapped
+// here.
+template <typename T, int kN>
+struct Vec {
+  static constexpr int kLanes = kN;
+  using Scalar = T;
+  using Native __attribute__((vector_size(kN * sizeof(T)))) = T;
+  Native v;
+
+  static Vec load(const T* p) {  // any alignment
+    Vec x;
+    std::memcpy(&x.v, p, sizeof x.v);
+    return x;
+  }
+  static Vec broadcast(T s) { return {s - Native{}}; }
+  void store(T* p) const { std::memcpy(p, &v, sizeof v); }
+};
+
+template <typename T>
+struct Vec<T, 1> {
+  static constexpr int kLanes = 1;
+  using Scalar = T;
+  using Native = T;
+  Native v;
+
+  static Vec load(const T* p) { return {*p}; }
+  static Vec broadcast(T s) { return {s}; }
+  void store(T* p) const { *p = v; }
+};
+
+// The widest vector of T.
+template <typename T>
+using WideVec = Vec<T, kMaxLanes<T>>;
+
+template <typename T, int kN>
+Vec<T, kN> operator+(Vec<T, kN> a, Vec<T, kN> b) {
+  return {a.v + b.v};
+}
+template <typename T, int kN>
+Vec<T, kN> operator-(Vec<T, kN> a, Vec<T, kN> b) {
+  return {a.v - b.v};
+}
+template <typename T, int kN>
+Vec<T, kN> operator*(Vec<T, kN> a, Vec<T, kN> b) {
+  return {a.v * b.v};
+}
+template <typename T, int kN>
+Vec<T, kN> operator/(Vec<T, kN> a, Vec<T, kN> b) {
+  return {a.v / b.v};
+}
+
+// 0 where gate <= 0, else x; so a NaN in the gate lets x through.
+template <typename T, int kN>
+Vec<T, kN> gated(Vec<T, kN> x, Vec<T, kN> gate) {
+  return {gate.v <= 0 ? typename Vec<T, kN>::Native{} : x.v};
+}
+
+// a * b + c, rounded once where the target has fused multiply-add, in every lane count alike: a
+// channel gets the same bits whether it falls in a full vector or in the tail.
+template <typename T, int kN>
+Vec<T, kN> fma(Vec<T, kN> a, Vec<T, kN> b, Vec<T, kN> c) {
+  return {a.v * b.v + c.v};
+}
+#ifdef __FMA__
+inline Vec<float, 1> fma(Vec<float, 1> a, Vec<float, 1> b, Vec<float, 1> c) {
+  return {__builtin_fmaf(a.v, b.v, c.v)};
+}
+inline Vec<double, 1> fma(Vec<double, 1> a, Vec<double, 1> b, Vec<double, 1> c) {
+  return {__builtin_fma(a.v, b.v, c.v)};
+}
+inline Vec<float, 4> fma(Vec<float, 4> a, Vec<float, 4> b, Vec<float, 4> c) {
+  return {_mm_fmadd_ps(a.v, b.v, c.v)};
+}
+inline Vec<double, 2> fma(Vec<double, 2> a, Vec<double, 2> b, Vec<double, 2> c) {
+  return {_mm_fmadd_pd(a.v, b.v, c.v)};
+}
+inline Vec<float, 8> fma(Vec<float, 8> a, Vec<float, 8> b, Vec<float, 8> c) {
+  return {_mm256_fmadd_ps(a.v, b.v, c.v)};
+}
+inline Vec<double, 4> fma(Vec<double, 4> a, Vec<double, 4> b, Vec<double, 4> c) {
+  return {_mm256_fmadd_pd(a.v, b.v, c.v)};
+}
+#endif
+#ifdef __AVX512F__
+inline Vec<float, 16> fma(Vec<float, 16> a, Vec<float, 16> b, Vec<float, 16> c) {
+  return {_mm512_fmadd_ps(a.v, b.v, c.v)};
+}
+inline Vec<double, 8> fma(Vec<double, 8> a, Vec<double, 8> b, Vec<double, 8> c) {
+  return {_mm512_fmadd_pd(a.v, b.v, c.v)};
+}
+#endif
+
+// Names a vector type in a generic lambda: `typename decltype(tag)::type`.
+template <typename V>
+struct VecTag {
+  using type = V;
+};
+
+// Covers the elements [begin, n) in order with body(VecTag<V>, c), V from the widest vector down to
+// 16 bytes, then scalars; the body handles the elements [c, c + V::kLanes).
+template <typename T, int kN = kMaxLanes<T>, typename Body>
+void for_channels(int64_t begin, int64_t n, Body&& body) {
+  int64_t c = begin;
+  for (; c + kN <= n; c += kN) body(VecTag<Vec<T, kN>>{}, c);
+  if constexpr (kN > 1) {
+    constexpr int kHalf = kN * sizeof(T) > 16 ? kN / 2 : 1;
+    if (c < n) for_channels<T, kHalf>(c, n, body);
+  }
+}
+template <typename T, typename Body>
+void for_channels(int64_t n, Body&& body) {
+  for_channels<T>(int64_t{0}, n, body);
+}
+
+}  // namespace oche::kernels

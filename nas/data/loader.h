@@ -1,0 +1,58 @@
+// Batches made ahead of their use by one background thread. The order never depends on timing:
+// batch k of epoch e is a pure function of (seed, stream, e, k).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <variant>
+#include <vector>
+
+#include "engine/types.h"
+#include "nas/data/augment.h"
+#include "nas/data/dataset.h"
+
+namespace oche::nas {
+
+struct HostBatch {
+  std::variant<std::vector<float>, std::vector<double>> images;  // (n, h, w, c)
+  std::vector<int64_t> labels;                                   // (n)
+  int64_t n = 0, h = 0, w = 0, c = 0;
+  int64_t epoch = 0, step = 0;  // where in its loader's sequence the batch stands
+};
+
+struct LoaderOptions {
+  int64_t batch = 64;
+  uint64_t seed = 0;
+  uint64_t stream = 0;  // tells apart the loaders of one run, such as module_id("search")
+  AugmentOptions augment = {};
+  DType dtype = DType::kFloat32;  // or kFloat64
+  // The first batch. A step beyond the epoch counts on into the following ones, so that a shorter
+  // loader can be placed by the step of a longer one.
+  int64_t epoch = 0, step = 0;
+};
+
+// The images named by `indices`, in this order, without augmentation: for evaluation.
+HostBatch plain_batch(const Dataset& set, std::span<const int64_t> indices, DType dtype);
+
+// An endless sequence of epochs, each a fresh permutation of `indices`; the last short batch of an
+// epoch is dropped. `set` must outlive the loader.
+class BatchLoader {
+ public:
+  BatchLoader(const Dataset& set, std::vector<int64_t> indices, const LoaderOptions& options);
+  ~BatchLoader();  // stops and joins the thread
+  BatchLoader(const BatchLoader&) = delete;
+  BatchLoader& operator=(const BatchLoader&) = delete;
+
+  int64_t batches_per_epoch() const;
+
+  // Waits for the next batch. Rethrows what went wrong while making it.
+  HostBatch next();
+
+ private:
+  struct Producer;
+  std::unique_ptr<Producer> producer_;
+};
+
+}  // namespace oche::nas

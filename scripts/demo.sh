@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# A first search, about a minute on two cores: builds oche and searches on generated pictures.
+# scripts/demo.sh [further options of `oche search`]; the results go to runs/demo.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+out=runs/demo
+scripts/deps.sh
+build release >&2
+
+build/release/oche search --dataset patterns --layers 3 --channels 8 --train-size 2000 --epochs 3 --batch 32 --seed 1 \
+  --out "$out" --force "$@"
+
+printf '\nThe architecture found (%s/genotype.txt):\n' "$out"
+cat "$out/genotype.txt"
+for picture in "$out"/*.svg; do
+  if [[ -f $picture ]]; then printf 'picture: %s\n' "$picture"; fi
+done
+printf 'the whole run: %s\n' "$out"

@@ -1,0 +1,53 @@
+# Fails when an #include in ROOT goes up or sideways: cmake -D ROOT=<project> -P layering.cmake
+#   kernels < engine < nas < {tools, tests, benchmarks, docs}; benchmarks may also use tests/support.
+# Quoted paths start at the project root, so that each include names its floor.
+cmake_minimum_required(VERSION 3.25)
+
+set(kernels_sees "kernels/")
+set(engine_sees "${kernels_sees}|engine/")
+set(nas_sees "${engine_sees}|nas/")
+set(tools_sees "${nas_sees}|tools/")
+set(tests_sees "${nas_sees}|tests/")
+set(benchmarks_sees "${nas_sees}|benchmarks/|tests/support/")
+set(docs_sees "${nas_sees}|docs/")
+
+set(cuda_headers "cuda|cublas|cudnn|curand|cub/|thrust/|cooperative_groups|nccl|nvrtc|nvtx|mma\\.h|driver_types|vector_types")
+set(cuda_may "^(kernels/cuda|tests)/")
+set(text_headers "nlohmann/|toml")  # kernels read no files
+
+set(violations "")
+set(files_seen 0)
+foreach(floor kernels engine nas tools tests benchmarks docs)
+  file(GLOB_RECURSE files RELATIVE ${ROOT}
+       ${ROOT}/${floor}/*.h ${ROOT}/${floor}/*.cpp ${ROOT}/${floor}/*.cu ${ROOT}/${floor}/*.cuh)
+  foreach(file IN LISTS files)
+    math(EXPR files_seen "${files_seen} + 1")
+    file(STRINGS ${ROOT}/${file} includes REGEX "^[ \t]*#[ \t]*include[ \t]*[<\"]")
+    foreach(line IN LISTS includes)
+      string(REGEX MATCH "([<\"])([^>\"]+)[>\"]" unused "${line}")
+      set(quote "${CMAKE_MATCH_1}")
+      set(header "${CMAKE_MATCH_2}")
+      set(reason "")
+      if(header MATCHES "^(${cuda_headers})" AND NOT file MATCHES "${cuda_may}")
+        set(reason "CUDA headers belong under kernels/cuda")
+      elseif(floor STREQUAL "kernels" AND header MATCHES "^(${text_headers})")
+        set(reason "kernels know no file formats")
+      elseif(header MATCHES "^(kernels|engine|nas|tools|tests|benchmarks|docs)/" OR quote STREQUAL "\"")
+        if(NOT header MATCHES "^(${${floor}_sees}|oche/)")
+          set(reason "${floor} may include ${${floor}_sees}")
+        endif()
+      endif()
+      if(reason)
+        list(APPEND violations "${file}: ${header}: ${reason}")
+      endif()
+    endforeach()
+  endforeach()
+endforeach()
+
+if(files_seen EQUAL 0)
+  message(FATAL_ERROR "layering: no sources under '${ROOT}'")
+elseif(violations)
+  list(JOIN violations "\n  " violations)
+  message(FATAL_ERROR "layering:\n  ${violations}")
+endif()
+message(STATUS "layering: ${files_seen} files, no violation")
