@@ -164,6 +164,22 @@ void write_file_atomically(const fs::path& path, std::string_view text) {
   write_file_atomically(path, std::as_bytes(std::span(text)));
 }
 
+void append_to_file(const fs::path& path, std::string_view text) {
+  Descriptor file(path, O_WRONLY | O_CREAT | O_APPEND, "open");
+  file.write_all(std::as_bytes(std::span(text)));
+  file.sync();
+  file.close();
+}
+
+std::vector<std::string_view> whole_lines(std::string_view text) {
+  std::vector<std::string_view> lines;
+  for (size_t end; (end = text.find('\n')) != text.npos; text.remove_prefix(end + 1)) {
+    const bool carriage_return = end > 0 && text[end - 1] == '\r';
+    lines.push_back(text.substr(0, end - (carriage_return ? 1 : 0)));
+  }
+  return lines;
+}
+
 int sweep_temporaries(const fs::path& directory) {
   int swept = 0;
   std::error_code error;

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace oche {
 
@@ -19,6 +20,14 @@ std::string read_file(const std::filesystem::path& path,
 // as it was, except when only the last fsync failed: then the new file is in place, complete.
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
+
+// Adds text at the end of path, which comes into being where it is missing, and syncs it. A crash
+// may cut the text short.
+void append_to_file(const std::filesystem::path& path, std::string_view text);
+
+// The lines of a text that grows so, without their LF or CR LF. A last line without an end is left
+// out: it is being written, or its writer was killed.
+std::vector<std::string_view> whole_lines(std::string_view text);
 
 // Removes what writers that were killed left in directory; returns how many files that were. Call
 // it only where no other process writes. A missing directory holds none.

@@ -28,7 +28,7 @@ struct Initialisation {
 struct Parameter {
   Tensor value;  // a leaf that requires a gradient
   Layout layout = Layout::kPlain;
-  Initialisation init;
+  Initialisation init = {};
 };
 
 struct NamedParameter {

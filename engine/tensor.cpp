@@ -15,7 +15,7 @@ namespace oche {
 namespace {
 
 const TensorImpl& checked(const std::shared_ptr<TensorImpl>& impl) {
-  if (!impl) throw std::invalid_argument("an undefined tensor has no shape and no data");
+  if (!impl) throw std::invalid_argument(fmt::format("{}: an undefined tensor has no shape and no data", current_op()));
   return *impl;
 }
 

@@ -8,6 +8,7 @@
 
 namespace oche::kernels {
 
+// kSign: -1, 0 or 1, and NaN for a NaN.
 enum class Unary { kNegate, kExp, kLog, kSqrt, kSigmoid, kTanh, kReciprocal, kAbs, kSign };
 // kGate: a where not (b <= 0), else 0. gate(x, x) is the rectifier; a NaN in b lets a through.
 enum class Binary { kAdd, kSubtract, kMultiply, kDivide, kGate };

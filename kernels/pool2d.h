@@ -8,6 +8,8 @@
 
 namespace oche::kernels {
 
+// 0 <= padding < kernel <= 16 and the window fits the padded image, so that every window meets the image and a tap fits a
+// byte.
 struct Pool2dShape {
   int64_t N, H, W, C;
   int64_t kernel, stride = 1, padding = 0;

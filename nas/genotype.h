@@ -51,6 +51,7 @@ void validate(const CellGenotype& cell);
 // reduce_concat=range(2, 6)). Throws std::invalid_argument unless every node has exactly two edges:
 // pair i belongs to node 2 + i / 2. The text does not carry the space.
 std::string to_text(const Genotype& genotype);
+bool has_text(const Genotype& genotype);  // true iff to_text gives one
 
 // Schema 1: {"schema": 1, "space": ..., "normal": {"edges": [[op, from, to], ...], "concat":
 // [...]}, "reduce": ...}.

@@ -227,19 +227,29 @@ class Parser {
   size_t token_ = 0;  // where the last integer began
 };
 
-void check_two_edges(const CellGenotype& cell, std::string_view name) {
+size_t edges_of(const CellGenotype& cell, int node) {
+  return static_cast<size_t>(std::ranges::count(cell.edges, node, &GenotypeEdge::to));
+}
+
+// The first node that does not have two edges.
+std::optional<int> odd_node(const CellGenotype& cell) {
   for (int node = kCellInputs; node < kCellInputs + node_count(cell); ++node) {
-    const auto edges = static_cast<size_t>(std::ranges::count(cell.edges, node, &GenotypeEdge::to));
-    if (edges != kEdgesPerNode) {
-      throw std::invalid_argument(
-          fmt::format("to_text: node {} of the {} cell has {} edge{}; the text form needs {} each, "
-                      "JSON holds any",
-                      node,
-                      name,
-                      edges,
-                      edges == 1 ? "" : "s",
-                      kEdgesPerNode));
-    }
+    if (edges_of(cell, node) != kEdgesPerNode) return node;
+  }
+  return std::nullopt;
+}
+
+void check_two_edges(const CellGenotype& cell, std::string_view name) {
+  if (const std::optional<int> node = odd_node(cell)) {
+    const size_t edges = edges_of(cell, *node);
+    throw std::invalid_argument(
+        fmt::format("to_text: node {} of the {} cell has {} edge{}; the text form needs {} each, "
+                    "JSON holds any",
+                    *node,
+                    name,
+                    edges,
+                    edges == 1 ? "" : "s",
+                    kEdgesPerNode));
   }
 }
 
@@ -265,6 +275,11 @@ std::string to_text(const Genotype& genotype) {
   return fmt::format("Genotype({}, {})",
                      cell_text(genotype.normal, "normal"),
                      cell_text(genotype.reduce, "reduce"));
+}
+
+bool has_text(const Genotype& genotype) {
+  validate(genotype);
+  return !odd_node(genotype.normal) && !odd_node(genotype.reduce);
 }
 
 Genotype parse_genotype_text(std::string_view text, const std::string& source) {

@@ -8,7 +8,7 @@
 #include <set>
 
 #if OCHE_HAVE_GRAPHVIZ
-#include <graphviz/gvc.h>
+#include <gvc.h>
 
 #include <cstdlib>
 #include <memory>
@@ -64,15 +64,16 @@ std::string state_name(int state) {
                              : fmt::format("node{}", state - kCellInputs);
 }
 
+// Subscripts are Unicode characters: Graphviz 2.42 loses memory on every HTML-like label.
 constexpr std::string_view kHeader = R"(digraph cell {
   graph [rankdir=LR, nodesep=0.32, ranksep=0.55, pad=0.2, bgcolor=white, outputorder=edgesfirst];
   graph [fontname="Helvetica", fontsize=15, fontcolor="#333B45", labelloc=t];
   node [shape=box, style="rounded,filled", penwidth=1.3, height=0.5, width=0.55, margin="0.13,0.05"];
   node [fontname="Helvetica", fontsize=14, fontcolor="#333B45", fillcolor="#DFE9F4", color="#7E9CBF"];
   edge [fontname="Helvetica", fontsize=11, penwidth=1.5, arrowsize=0.7];
-  in0 [label=<c<sub><font point-size="10">k-2</font></sub>>, fillcolor="#E0EEDD", color="#86AE7E"];
-  in1 [label=<c<sub><font point-size="10">k-1</font></sub>>, fillcolor="#E0EEDD", color="#86AE7E"];
-  out [label=<c<sub><font point-size="10">k</font></sub>>, fillcolor="#F8EDCF", color="#CDAA5B"];
+  in0 [label="cₖ₋₂", fillcolor="#E0EEDD", color="#86AE7E"];
+  in1 [label="cₖ₋₁", fillcolor="#E0EEDD", color="#86AE7E"];
+  out [label="cₖ", fillcolor="#F8EDCF", color="#CDAA5B"];
   {rank=min; in0 -> in1 [style=invis];}
   {rank=max; out;}
 )";
@@ -120,7 +121,9 @@ std::optional<std::string> dot_to_svg(const std::string& dot) {
     void operator()(Agraph_t* graph) const { agclose(graph); }
     void operator()(char* text) const { std::free(text); }
   };
-  const std::unique_ptr<GVC_t, Free> context(gvContext());
+  // One context for good: the text plugin keeps a pointer to the last font name, which the context
+  // owns.
+  static const std::unique_ptr<GVC_t, Free> context(gvContext());
   const std::unique_ptr<Agraph_t, Free> graph(agmemread(dot.c_str()));
   if (!graph || agerrors() != 0) {
     const std::unique_ptr<char, Free> message(aglasterr());

@@ -21,7 +21,8 @@ kernels::Conv2dShape describe(const Shape& x, const Shape& w, const Conv2dOption
 
 // Throws unless x, w and the options make a convolution; returns the shape of its result.
 Shape checked_output(std::string_view op, const Shape& x, const Shape& w, const Conv2dOptions& o) {
-  if (x.size() != 4 || w.size() != 4 || o.groups < 1 || o.stride < 1 || o.dilation < 1 || o.padding < 0) {
+  if (x.size() != 4 || w.size() != 4 || w[0] < 1 || w[1] < 1 || o.groups < 1 || o.stride < 1 || o.dilation < 1 ||
+      o.padding < 0) {
     throw std::invalid_argument(fmt::format("{}: x {}, weight {}, stride {}, padding {}, dilation {}, groups {}; expected (N, H, W, C), "
                                             "(kernel_h, kernel_w, C/groups, out_C), padding >= 0 and the others >= 1",
                                             op, to_string(x), to_string(w), o.stride, o.padding, o.dilation, o.groups));

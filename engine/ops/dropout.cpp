@@ -11,6 +11,9 @@ namespace oche {
 
 Tensor dropout(const Tensor& x, double p, RandomAddress address) {
   if (!(p >= 0 && p < 1)) throw std::invalid_argument(fmt::format("dropout: p = {}; expected 0 <= p < 1", p));
+  if (!is_floating(x.dtype())) {
+    throw std::invalid_argument(fmt::format("dropout: dtype {}; expected f32 or f64", to_string(x.dtype())));
+  }
   if (p == 0) return x;
   const Tensor mask = Tensor::empty(x.shape(), x.dtype(), x.device());
   dispatch(mask, [&]<typename T>(auto& ctx) {

@@ -200,6 +200,9 @@ Tensor gather(const Tensor& x, int dim, const Tensor& index) {
 Tensor scatter_add(const Tensor& x, int dim, const Tensor& index, int64_t size) {
   dim = normalize_dim("scatter_add", dim, x.shape());
   if (size < 0) throw std::invalid_argument(fmt::format("scatter_add: size {}; expected at least 0", size));
+  if (index.shape() != x.shape()) {
+    throw std::invalid_argument(fmt::format("scatter_add: x {} and index {} differ", to_string(x.shape()), to_string(index.shape())));
+  }
   check_index("scatter_add", x, dim, index, size);
   return apply_op<ScatterAdd>({x, index}, dim, size);
 }

@@ -58,9 +58,18 @@ Tensor log_softmax(const Tensor& x, int dim) {
 }
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels) {
-  if (logits.rank() != 2 || labels.shape() != Shape{logits.shape()[0]} || labels.dtype() != DType::kInt64) {
-    throw std::invalid_argument(fmt::format("cross_entropy: logits {} and labels {} {}; expected (N, classes) and i64 (N)",
+  const bool fits = logits.rank() == 2 && logits.shape()[0] > 0 && labels.shape() == Shape{logits.shape()[0]} &&
+                    labels.dtype() == DType::kInt64;
+  if (!fits) {
+    throw std::invalid_argument(fmt::format("cross_entropy: logits {} and labels {} {}; expected (N, classes) and i64 (N), N >= 1",
                                             to_string(logits.shape()), to_string(labels.dtype()), to_string(labels.shape())));
+  }
+  const int64_t classes = logits.shape()[1];
+  for (int64_t label : labels.to_vector<int64_t>()) {
+    if (DryRun::active()) break;
+    if (label < 0 || label >= classes) {
+      throw std::invalid_argument(fmt::format("cross_entropy: label {} is outside [0, {})", label, classes));
+    }
   }
   return -mean(gather(log_softmax(logits, 1), 1, reshape(labels, {labels.numel(), 1})));
 }

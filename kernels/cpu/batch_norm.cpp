@@ -62,6 +62,33 @@ void for_tiles(CpuContext& ctx, int64_t rows, int64_t C, const Body& body) {
   });
 }
 
+// One row; free functions, because compilers honour __restrict on parameters only.
+
+template <typename T>
+void normalise_row(int64_t n,
+                   const T* __restrict x,
+                   const T* __restrict mean,
+                   const T* __restrict scale,
+                   const T* __restrict shift,
+                   T* __restrict y) {
+  for (int64_t j = 0; j < n; ++j) y[j] = (x[j] - mean[j]) * scale[j] + shift[j];
+}
+
+// grad_x = scale * (g - constant - (x - mean) * slope)
+template <typename T>
+void backward_row(int64_t n,
+                  const T* __restrict g,
+                  const T* __restrict x,
+                  const T* __restrict mean,
+                  const T* __restrict scale,
+                  const T* __restrict constant,
+                  const T* __restrict slope,
+                  T* __restrict grad_x) {
+  for (int64_t j = 0; j < n; ++j) {
+    grad_x[j] = scale[j] * (g[j] - constant[j] - (x[j] - mean[j]) * slope[j]);
+  }
+}
+
 template <typename T>
 T inverse_deviation(T var, double eps) {
   return 1 / std::sqrt(var + static_cast<T>(eps));
@@ -116,11 +143,8 @@ void batch_norm_forward(CpuContext& ctx,
       scale[j] = inverse_deviation(var[c + j], eps) * (weight ? weight[c + j] : 1);
       shift[j] = bias ? bias[c + j] : 0;
     }
-    const T* centre = mean + c;
     for (int64_t r = begin; r < end; ++r) {
-      const T* in = x + r * C + c;
-      T* __restrict out = y + r * C + c;
-      for (int64_t j = 0; j < width; ++j) out[j] = (in[j] - centre[j]) * scale[j] + shift[j];
+      normalise_row(width, x + r * C + c, mean + c, scale, shift, y + r * C + c);
     }
   });
 }
@@ -160,13 +184,9 @@ void batch_norm_backward(CpuContext& ctx,
       constant[j] = static_cast<T>(sum[c + j] * share);
       slope[j] = static_cast<T>(sum[C + c + j] * share) * rstd * rstd;
     }
-    const T* centre = mean + c;
     for (int64_t r = begin; r < end; ++r) {
-      const T *in = x + r * C + c, *grad = g + r * C + c;
-      T* __restrict out = grad_x + r * C + c;
-      for (int64_t j = 0; j < width; ++j) {
-        out[j] = scale[j] * (grad[j] - constant[j] - (in[j] - centre[j]) * slope[j]);
-      }
+      const int64_t at = r * C + c;
+      backward_row(width, g + at, x + at, mean + c, scale, constant, slope, grad_x + at);
     }
   });
 }

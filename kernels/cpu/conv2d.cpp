@@ -36,17 +36,33 @@ void merge_partials(CpuContext& ctx, int64_t blocks, int64_t size, const T* part
 }  // namespace
 
 template <typename T>
-void conv2d_forward(CpuContext& ctx, const Conv2dShape& shape, const T* x, const T* gate, const T* w, T* y) {
+void conv2d_forward(
+    CpuContext& ctx, const Conv2dShape& shape, const T* x, const T* gate, const T* w, T* y) {
   way_for<T>(shape).forward(ctx, shape, x, gate, w, y);
 }
 
 template <typename T>
-void conv2d_input_grad(CpuContext& ctx, const Conv2dShape& shape, const T* grad_y, const T* gate, const T* w, T* grad_x) {
+void conv2d_input_grad(CpuContext& ctx,
+                       const Conv2dShape& shape,
+                       const T* grad_y,
+                       const T* gate,
+                       const T* w,
+                       T* grad_x) {
   way_for<T>(shape).input_grad(ctx, shape, grad_y, gate, w, grad_x);
 }
 
 template <typename T>
-void conv2d_weight_grad(CpuContext& ctx, const Conv2dShape& shape, const T* x, const T* gate, const T* grad_y, T* grad_w, T* workspace) {
+void conv2d_weight_grad(CpuContext& ctx,
+                        const Conv2dShape& shape,
+                        const T* x,
+                        const T* gate,
+                        const T* grad_y,
+                        T* grad_w,
+                        T* workspace) {
+  if (shape.N * shape.out_h() * shape.out_w() == 0) {
+    std::fill_n(grad_w, weight_size(shape), T(0));
+    return;
+  }
   way_for<T>(shape).weight_grad(ctx, shape, x, gate, grad_y, workspace);
   merge_partials(ctx, weight_grad_blocks(shape), weight_size(shape), workspace, grad_w);
 }
@@ -55,10 +71,12 @@ int64_t conv2d_weight_grad_workspace(const Conv2dShape& shape) {
   return weight_grad_blocks(shape) * weight_size(shape);
 }
 
-#define OCHE_INSTANTIATE(T) \
+#define OCHE_INSTANTIATE(T)                                                                        \
   template void conv2d_forward(CpuContext&, const Conv2dShape&, const T*, const T*, const T*, T*); \
-  template void conv2d_input_grad(CpuContext&, const Conv2dShape&, const T*, const T*, const T*, T*); \
-  template void conv2d_weight_grad(CpuContext&, const Conv2dShape&, const T*, const T*, const T*, T*, T*);
+  template void conv2d_input_grad(                                                                 \
+      CpuContext&, const Conv2dShape&, const T*, const T*, const T*, T*);                          \
+  template void conv2d_weight_grad(                                                                \
+      CpuContext&, const Conv2dShape&, const T*, const T*, const T*, T*, T*);
 OCHE_INSTANTIATE(float)
 OCHE_INSTANTIATE(double)
 #undef OCHE_INSTANTIATE

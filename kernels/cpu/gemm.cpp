@@ -24,8 +24,13 @@ void multiply_transposed(int64_t rows, int64_t N, int64_t K, StridedMatrix<T> a,
     do {  // once for K == 0 too: c is then zero
       const int64_t depth = std::min(kPanelDepth, K - k);
       transpose_block(depth, columns, b + j * K + k, K, panel, columns);
-      gemm_block(rows, columns, depth, StridedMatrix<T>{a.data + k * a.column, a.row, a.column},
-                 panel, columns, StoreRows<T>{c + j, N, k > 0});
+      gemm_block(rows,
+                 columns,
+                 depth,
+                 StridedMatrix<T>{a.data + k * a.column, a.row, a.column},
+                 panel,
+                 columns,
+                 StoreRows<T>{c + j, N, k > 0});
       k += kPanelDepth;
     } while (k < K);
   }

@@ -9,16 +9,21 @@ namespace {
 
 // y = w[0] x[0] + ... + w[G-1] x[G-1] at the elements [begin, end), added to y unless `first`.
 template <int G, typename T>
-void add_group(bool first, int64_t begin, int64_t end, const T* const* x, const T* w, T* y) {
+void add_group(
+    bool first, int64_t begin, int64_t end, const T* const* x, const T* w, T* __restrict y) {
   const T* in[G];
   T weight[G];
   for (int k = 0; k < G; ++k) in[k] = x[k], weight[k] = w[k];
-  T* __restrict out = y;
   for (int64_t i = begin; i < end; ++i) {
     T total = weight[0] * in[0][i];
     for (int k = 1; k < G; ++k) total += weight[k] * in[k][i];
-    out[i] = first ? total : out[i] + total;
+    y[i] = first ? total : y[i] + total;
   }
+}
+
+template <typename T>
+void scale(int64_t n, T factor, const T* __restrict x, T* __restrict y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = factor * x[i];
 }
 
 }  // namespace
@@ -27,21 +32,9 @@ template <typename T>
 void mixed_sum_forward(CpuContext& ctx, int64_t K, int64_t n, const T* const* x, const T* w, T* y) {
   for_blocks(ctx, n, kSumBlock, [=](int64_t begin, int64_t end) {
     if (K == 0) std::fill(y + begin, y + end, T(0));
-    for (int64_t k = 0; k < K; k += 4) {
-      switch (std::min<int64_t>(4, K - k)) {
-        case 4:
-          add_group<4>(k == 0, begin, end, x + k, w + k, y);
-          break;
-        case 3:
-          add_group<3>(k == 0, begin, end, x + k, w + k, y);
-          break;
-        case 2:
-          add_group<2>(k == 0, begin, end, x + k, w + k, y);
-          break;
-        default:
-          add_group<1>(k == 0, begin, end, x + k, w + k, y);
-      }
-    }
+    int64_t k = 0;
+    for (; k + 4 <= K; k += 4) add_group<4>(k == 0, begin, end, x + k, w + k, y);
+    for (; k < K; ++k) add_group<1>(k == 0, begin, end, x + k, w + k, y);
   });
 }
 
@@ -63,11 +56,7 @@ void mixed_sum_backward(CpuContext& ctx,
     const int64_t count = end - begin;
     const T* grad = g + begin;
     for (int64_t k = 0; k < K; ++k) {
-      if (grad_x[k]) {
-        T* __restrict out = grad_x[k] + begin;
-        const T weight = w[k];
-        for (int64_t i = 0; i < count; ++i) out[i] = weight * grad[i];
-      }
+      if (grad_x[k]) scale(count, w[k], grad, grad_x[k] + begin);
       if (grad_w) {
         const T* in = x[k] + begin;
         workspace[begin / kSumBlock * K + k] =

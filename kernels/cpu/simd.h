@@ -2,9 +2,7 @@
 // walks channels by it.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
-#include <cstring>
 
 #if defined(__AVX__) || defined(__FMA__)
 #include <immintrin.h>
@@ -33,13 +31,14 @@ struct Vec {
   using Native __attribute__((vector_size(kN * sizeof(T)))) = T;
   Native v;
 
-  static Vec load(const T* p) {  // any alignment
-    Vec x;
-    std::memcpy(&x.v, p, sizeof x.v);
-    return x;
-  }
+  // Any alignment. Both compilers let a vector alias its element type, and nothing more, as memcpy
+  // would.
+  static Vec load(const T* p) { return {*reinterpret_cast<const Unaligned*>(p)}; }
   static Vec broadcast(T s) { return {s - Native{}}; }
-  void store(T* p) const { std::memcpy(p, &v, sizeof v); }
+  void store(T* p) const { *reinterpret_cast<Unaligned*>(p) = v; }
+
+ private:
+  using Unaligned __attribute__((aligned(alignof(T)))) = Native;
 };
 
 template <typename T>
@@ -122,20 +121,24 @@ struct VecTag {
   using type = V;
 };
 
-// Covers the elements [begin, n) in order with body(VecTag<V>, c), V from the widest vector down to
-// 16 bytes, then scalars; the body handles the elements [c, c + V::kLanes).
+// Cuts [first, n) into at most a few ranges, each of whole vectors: body(VecTag<V>, begin, end), V
+// from the widest vector down to 16 bytes, then scalars.
 template <typename T, int kN = kMaxLanes<T>, typename Body>
-void for_channels(int64_t begin, int64_t n, Body&& body) {
-  int64_t c = begin;
-  for (; c + kN <= n; c += kN) body(VecTag<Vec<T, kN>>{}, c);
+void for_vector_ranges(int64_t first, int64_t n, const Body& body) {
+  const int64_t end = first + (n - first) / kN * kN;
+  if (first < end) body(VecTag<Vec<T, kN>>{}, first, end);
   if constexpr (kN > 1) {
-    constexpr int kHalf = kN * sizeof(T) > 16 ? kN / 2 : 1;
-    if (c < n) for_channels<T, kHalf>(c, n, body);
+    constexpr int kNext = kN * sizeof(T) > 16 ? kN / 2 : 1;
+    if (end < n) for_vector_ranges<T, kNext>(end, n, body);
   }
 }
+
+// Covers [first, n) in order: body(VecTag<V>, c) handles the elements [c, c + V::kLanes).
 template <typename T, typename Body>
-void for_channels(int64_t n, Body&& body) {
-  for_channels<T>(int64_t{0}, n, body);
+void for_channels(int64_t first, int64_t n, const Body& body) {
+  for_vector_ranges<T>(first, n, [&body](auto tag, int64_t begin, int64_t end) {
+    for (int64_t c = begin; c < end; c += decltype(tag)::type::kLanes) body(tag, c);
+  });
 }
 
 }  // namespace oche::kernels

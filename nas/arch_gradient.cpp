@@ -1,0 +1,137 @@
+// Estimators of the architecture gradient.
+#include "nas/arch_gradient.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <array>
+#include <cmath>
+#include <stdexcept>
+
+#include "engine/autograd.h"
+#include "engine/diagnose.h"
+#include "engine/ops.h"
+
+namespace oche::nas {
+namespace {
+
+constexpr std::array<std::string_view, 3> kNames = {"first-order", "finite-difference", "exact-unrolled"};
+
+std::vector<Tensor> gradients(const Tensor& loss, const std::vector<Tensor>& inputs) {
+  return defined_or_zeros(grad(loss, inputs), inputs);
+}
+
+// dL_train/dalpha with the weights at `values`.
+std::vector<Tensor> train_alpha_gradient(const Bilevel& p, const std::vector<Tensor>& values) {
+  const Substitution at(p.weights, values);
+  return gradients(p.train_loss(), p.alphas.tensors());
+}
+
+// w' of the inner step, as fresh leaves.
+std::vector<Tensor> step_ahead(const Bilevel& p, const InnerStep& s) {
+  const Label label("inner step");
+  const std::vector<Tensor> w = p.weights.tensors();
+  std::vector<Tensor> g;
+  {
+    const Frozen frozen(p.alphas);
+    g = gradients(p.train_loss(), w);
+  }
+  const NoGrad no_grad;
+  std::vector<Tensor> next;
+  for (size_t i = 0; i < w.size(); ++i) {
+    Tensor d = g[i] + w[i] * s.weight_decay;
+    if (!s.buffers.empty()) d = d + s.buffers[i] * s.momentum;
+    next.push_back((w[i] - d * s.rate).set_requires_grad(true));
+  }
+  return next;
+}
+
+// The validation loss at w', its gradient with respect to alpha (the direct part) and to w' (the direction v).
+struct Ahead {
+  double loss;
+  std::vector<Tensor> direct, v;
+};
+Ahead look_ahead(const Bilevel& p, const InnerStep& s) {
+  const std::vector<Tensor> next = step_ahead(p, s);
+  const Label label("validation ahead");
+  const Substitution at(p.weights, next);
+  std::vector<Tensor> inputs = p.alphas.tensors();
+  const auto alphas = static_cast<std::ptrdiff_t>(inputs.size());
+  inputs.insert(inputs.end(), next.begin(), next.end());
+  const Tensor loss = p.validation_loss();
+  const std::vector<Tensor> g = gradients(loss, inputs);
+  return {loss.item(), {g.begin(), g.begin() + alphas}, {g.begin() + alphas, g.end()}};
+}
+
+// direct - rate * implicit.
+ArchGradientResult combine(const Ahead& ahead, const std::vector<Tensor>& implicit, double rate) {
+  const NoGrad no_grad;
+  std::vector<Tensor> total;
+  for (size_t i = 0; i < implicit.size(); ++i) total.push_back(ahead.direct[i] - implicit[i] * rate);
+  return {total, ahead.loss};
+}
+
+class FirstOrder final : public ArchGradient {
+ public:
+  std::string_view name() const override { return kNames[0]; }
+  ArchGradientResult compute(const Bilevel& p, const InnerStep&) const override {
+    const Frozen frozen(p.weights);
+    const Tensor loss = p.validation_loss();
+    return {gradients(loss, p.alphas.tensors()), loss.item()};
+  }
+};
+
+class FiniteDifference final : public ArchGradient {
+ public:
+  explicit FiniteDifference(double radius) : radius_(radius) {
+    if (!(radius > 0)) throw std::invalid_argument(fmt::format("finite-difference: radius {}; expected a positive number", radius));
+  }
+  std::string_view name() const override { return kNames[1]; }
+  ArchGradientResult compute(const Bilevel& p, const InnerStep& s) const override {
+    const Ahead ahead = look_ahead(p, s);
+    const double norm = global_norm(p.weights, ahead.v);
+    // A direction too short to be scaled to the radius: the implicit term is as good as zero.
+    if (!DryRun::active() && norm < 1e-12) return {ahead.direct, ahead.loss};
+    const double R = radius_ / norm;
+    const Label label("probe");
+    const std::vector<Tensor> plus = train_alpha_gradient(p, displaced(p, ahead.v, R));
+    const std::vector<Tensor> minus = train_alpha_gradient(p, displaced(p, ahead.v, -R));
+    const NoGrad no_grad;
+    std::vector<Tensor> implicit;
+    for (size_t i = 0; i < plus.size(); ++i) implicit.push_back((plus[i] - minus[i]) / (2 * R));
+    return combine(ahead, implicit, s.rate);
+  }
+
+ private:
+  static std::vector<Tensor> displaced(const Bilevel& p, const std::vector<Tensor>& v, double distance) {
+    const NoGrad no_grad;
+    std::vector<Tensor> w = p.weights.tensors();
+    for (size_t i = 0; i < w.size(); ++i) w[i] = w[i] + v[i] * distance;
+    return w;
+  }
+
+  double radius_;
+};
+
+class ExactUnrolled final : public ArchGradient {
+ public:
+  std::string_view name() const override { return kNames[2]; }
+  ArchGradientResult compute(const Bilevel& p, const InnerStep& s) const override {
+    const Ahead ahead = look_ahead(p, s);
+    const Label label("mixed product");
+    return combine(ahead, mixed_product(p.train_loss(), p.weights.tensors(), ahead.v, p.alphas.tensors()), s.rate);
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<ArchGradient> make_arch_gradient(std::string_view name, const ArchGradientOptions& options) {
+  if (name == kNames[0]) return std::make_unique<FirstOrder>();
+  if (name == kNames[1]) return std::make_unique<FiniteDifference>(options.radius);
+  if (name == kNames[2]) return std::make_unique<ExactUnrolled>();
+  throw std::invalid_argument(fmt::format("gradient '{}' is not known; expected one of {}", name, fmt::join(kNames, ", ")));
+}
+
+std::span<const std::string_view> arch_gradient_names() { return kNames; }
+
+}  // namespace oche::nas

@@ -1,0 +1,59 @@
+// Estimators of the architecture gradient d L_val(w*(alpha), alpha) / d alpha.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/nn.h"
+#include "engine/optim.h"
+
+namespace oche::nas {
+
+// A bilevel problem: choose alpha for the validation loss where the weights follow the train loss. Both losses are
+// evaluated at whatever values the sets hold at the moment of the call (see Substitution), on fixed batches and with
+// fixed random numbers; evaluating them changes nothing.
+struct Bilevel {
+  Weights weights;
+  Alphas alphas;
+  std::function<Tensor()> train_loss, validation_loss;
+};
+
+// The weight step that the unrolled estimators look ahead through, unclipped:
+//   w' = w - rate * (momentum * buffer + dL_train/dw + weight_decay * w).
+struct InnerStep {
+  double rate;
+  double momentum = 0, weight_decay = 0;
+  std::vector<Tensor> buffers = {};  // one for each weight; empty: zeros
+};
+
+struct ArchGradientResult {
+  std::vector<Tensor> gradients;  // one for each alpha
+  double validation_loss;         // where the estimator evaluated it
+};
+
+class ArchGradient {
+ public:
+  virtual ~ArchGradient() = default;
+  virtual std::string_view name() const = 0;
+  // Leaves weights, alphas, statistics and their gradients as they were, to the bit.
+  virtual ArchGradientResult compute(const Bilevel& problem, const InnerStep& step) const = 0;
+};
+
+// The settings of all estimators (--set gradient.NAME=...).
+struct ArchGradientOptions {
+  double radius = 0.01;  // finite-difference: length of the probe along v, over all weights (DARTS sec. 2.3)
+};
+
+//   first-order        dL_val(w, alpha)/dalpha
+//   finite-difference  dL_val(w', alpha)/dalpha - rate * (dL_train(w+)/dalpha - dL_train(w-)/dalpha) / (2R),
+//                      v = dL_val/dw', w+- = w +- R v, R = radius / |v| (DARTS eq. 7 and 8)
+//   exact-unrolled     the same with the mixed product d2L_train/(dalpha dw) v in place of the difference
+// Throws std::invalid_argument naming them for another name.
+std::unique_ptr<ArchGradient> make_arch_gradient(std::string_view name, const ArchGradientOptions& options = {});
+std::span<const std::string_view> arch_gradient_names();
+
+}  // namespace oche::nas

@@ -1,0 +1,217 @@
+// Checkpoints, weight files, and starting states.
+#include "nas/checkpoint.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <string_view>
+#include <vector>
+
+#include "engine/diagnose.h"
+#include "engine/error.h"
+#include "engine/tensor_file.h"
+
+namespace oche::nas {
+namespace {
+
+constexpr std::string_view kSchema = "1";
+constexpr std::string_view kCellTypes[] = {"normal", "reduce"};  // the order of ArchParameters
+constexpr std::string_view kAlphaPrefixes[] = {"alpha/", "alphas_"};
+
+void describe(SafetensorsWriter& writer, std::string_view kind, const Search& search) {
+  const SearchConfig& c = search.config();
+  writer.set_metadata("kind", std::string(kind));
+  writer.set_metadata("schema", std::string(kSchema));
+  for (const auto& [key, value] : {std::pair{"layers", c.layers},
+                                   {"channels", c.channels},
+                                   {"steps", c.steps},
+                                   {"multiplier", c.multiplier},
+                                   {"stem_multiplier", c.stem_multiplier}}) {
+    writer.set_metadata(key, fmt::to_string(value));
+  }
+  const Genotype genotype = search.genotype();
+  if (has_text(genotype)) writer.set_metadata("genotype", to_text(genotype));
+}
+
+// What our writers left in a file must be whole. Either key tells, so that damage to one of them
+// shows; files of others have neither.
+void check_ours(const SafetensorsFile& file) {
+  const auto& metadata = file.metadata();
+  const auto kind = metadata.find("kind");
+  const bool ours = kind != metadata.end() && kind->second.starts_with("oche-");
+  if (!ours && !metadata.contains("sha256")) return;
+  verify_checksum(file);
+  const auto schema = metadata.find("schema");
+  if (ours && (schema == metadata.end() || schema->second != kSchema)) {
+    throw FormatError(fmt::format("{}: schema {}; expected '{}'",
+                                  file.source(),
+                                  schema == metadata.end() ? "is missing" : quote(schema->second),
+                                  kSchema));
+  }
+}
+
+bool holds(const SafetensorsFile& file, std::string_view prefix) {
+  return std::ranges::any_of(file.entries(),
+                             [&](const auto& entry) { return entry.name.starts_with(prefix); });
+}
+
+// How the names of the alphas begin, if the file has any.
+std::optional<std::string> alpha_prefix(const SafetensorsFile& file) {
+  for (const std::string_view prefix : kAlphaPrefixes) {
+    for (const std::string_view type : kCellTypes) {
+      if (file.find(std::string(prefix).append(type))) return std::string(prefix);
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<int64_t> steps_for(int64_t edges) {
+  int64_t steps = 1;
+  while (edge_count(steps) < edges && steps < kMaxGenotypeNodes) ++steps;
+  return edge_count(steps) == edges ? std::optional(steps) : std::nullopt;
+}
+
+Tensor read_alpha(const SafetensorsFile& file, const std::string& name) {
+  const SafetensorsEntry& entry = file.at(name);
+  const auto candidates = static_cast<int64_t>(darts_primitives().size());
+  if (entry.shape.size() != 2 || entry.shape[1] != candidates || !steps_for(entry.shape[0])) {
+    throw FormatError(fmt::format(
+        "{}: array {} has shape {}; expected (edges, {}) with the 2, 5, 9, 14, ... edges of a cell",
+        file.source(),
+        quote(name),
+        to_string(entry.shape),
+        candidates));
+  }
+  const DType dtype = entry.dtype == FileDtype::kF64 ? DType::kFloat64 : DType::kFloat32;
+  const Tensor alpha = read_tensor(file, name, dtype);
+  if (!all_finite(alpha)) {
+    throw FormatError(
+        fmt::format("{}: array {} holds a value that is not finite", file.source(), quote(name)));
+  }
+  return alpha;
+}
+
+// Every array under the prefix must be one that the network has. Bare names are all those without
+// a slash; alphas may stand among them.
+void check_known(const SafetensorsFile& file, const std::string& prefix, Network& network) {
+  std::set<std::string> known;
+  for (const auto& [name, parameter] : network.named_parameters()) known.insert(prefix + name);
+  if (prefix.empty()) {
+    for (const auto& [name, tensor] : network.named_buffers()) known.insert(name);
+    for (const std::string_view type : kCellTypes)
+      known.insert(std::string("alphas_").append(type));
+  }
+  for (const SafetensorsEntry& entry : file.entries()) {
+    const bool meant =
+        prefix.empty() ? entry.name.find('/') == std::string::npos : entry.name.starts_with(prefix);
+    if (meant && !known.contains(entry.name)) {
+      throw FormatError(
+          fmt::format("{}: array {} is not part of this network; do layers, channels "
+                      "and steps agree?",
+                      file.source(),
+                      quote(entry.name)));
+    }
+  }
+}
+
+void read_momentum(const Sgd& sgd, const Weights& weights, const SafetensorsFile& file) {
+  for (size_t i = 0; i < weights.size(); ++i) {
+    read_into(sgd.momentum_buffers()[i], file, "momentum/" + weights.name(i), weights[i].layout);
+  }
+}
+
+}  // namespace
+
+void save_checkpoint(const std::filesystem::path& path,
+                     Search& search,
+                     const std::string& config_toml) {
+  SearchState& state = search.state();
+  SafetensorsWriter writer;
+  describe(writer, "oche-checkpoint", search);
+  writer.set_metadata("epoch", fmt::to_string(search.steps_done() / search.steps_per_epoch()));
+  writer.set_metadata("step", fmt::to_string(search.steps_done()));
+  writer.set_metadata("adam_step", fmt::to_string(state.adam.steps()));
+  writer.set_metadata("seed", fmt::to_string(search.config().seed));
+  writer.set_metadata("config", config_toml);
+
+  add_parameters(writer, state.network.named_parameters(), "w/");
+  add_buffers(writer, state.network.named_buffers(), "buffer/");
+  const Weights weights = state.network.weights();
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const Tensor& momentum = state.sgd.momentum_buffers()[i];
+    add_tensor(writer, "momentum/" + weights.name(i), momentum, weights[i].layout);
+  }
+  const Alphas alphas = state.arch.alphas();
+  for (size_t i = 0; i < alphas.size(); ++i) {
+    const std::string type(kCellTypes[i]);
+    add_tensor(writer, "alpha/" + type, alphas[i].value);
+    add_tensor(writer, "adam_m/" + type, state.adam.first_moments()[i]);
+    add_tensor(writer, "adam_v/" + type, state.adam.second_moments()[i]);
+  }
+  writer.write(path, Checksum::kSha256);
+}
+
+void save_weights(const std::filesystem::path& path, Search& search) {
+  SafetensorsWriter writer;
+  describe(writer, "oche-weights", search);
+  add_parameters(writer, search.state().network.named_parameters(), "");
+  add_buffers(writer, search.state().network.named_buffers(), "");
+  writer.write(path, Checksum::kSha256);
+}
+
+AlphaTables read_alphas(const SafetensorsFile& file) {
+  check_ours(file);
+  const std::optional<std::string> prefix = alpha_prefix(file);
+  if (!prefix) {
+    const auto gradient = std::ranges::find_if(file.entries(), [](const SafetensorsEntry& entry) {
+      return entry.name.ends_with("/alphas_normal") || entry.name.ends_with("/alphas_reduce");
+    });
+    throw FormatError(fmt::format(
+        "{}: {}; expected alpha/normal and alpha/reduce, or alphas_normal and alphas_reduce",
+        file.source(),
+        gradient == file.entries().end()
+            ? "no alphas"
+            : fmt::format("holds gradients of alphas ({}), no alphas", quote(gradient->name))));
+  }
+  AlphaTables alphas{read_alpha(file, *prefix + "normal"), read_alpha(file, *prefix + "reduce")};
+  if (alphas.normal.shape() != alphas.reduce.shape()) {
+    throw FormatError(
+        fmt::format("{}: the alphas of the two cell types have shapes {} and {}; "
+                    "expected the same",
+                    file.source(),
+                    to_string(alphas.normal.shape()),
+                    to_string(alphas.reduce.shape())));
+  }
+  return alphas;
+}
+
+int64_t steps_of(const AlphaTables& alphas) {
+  const int64_t edges = alphas.normal.size(0);
+  if (const std::optional<int64_t> steps = steps_for(edges)) return *steps;
+  throw std::invalid_argument(
+      fmt::format("steps_of: no cell has {} edges; expected 2, 5, 9, 14, ...", edges));
+}
+
+void load_initial_state(SearchState& state, const std::filesystem::path& path) {
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  check_ours(file);
+  const bool bare = !holds(file, "w/");
+  const std::string prefix = bare ? "" : "w/", buffer_prefix = bare ? "" : "buffer/";
+  check_known(file, prefix, state.network);
+  read_parameters(state.network.named_parameters(), file, prefix);
+
+  const std::vector<NamedBuffer> buffers = state.network.named_buffers();
+  const bool has_buffers = std::ranges::any_of(
+      buffers, [&](const NamedBuffer& b) { return file.find(buffer_prefix + b.name); });
+  if (has_buffers) read_buffers(buffers, file, buffer_prefix);
+  if (holds(file, "momentum/")) read_momentum(state.sgd, state.network.weights(), file);
+  if (const std::optional<std::string> alphas = alpha_prefix(file)) {
+    read_into(state.arch.normal(), file, *alphas + "normal");
+    read_into(state.arch.reduce(), file, *alphas + "reduce");
+  }
+}
+
+}  // namespace oche::nas

@@ -1,0 +1,41 @@
+// A search in safetensors files: checkpoints, weight files, and the states that a search starts
+// from. Convolution weights are OIHW in all of them.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "engine/safetensors.h"
+#include "nas/decision.h"
+#include "nas/search.h"
+
+namespace oche::nas {
+
+// All that a search continues from, in one file with checksum: arrays w/NAME, buffer/NAME,
+// momentum/NAME, and alpha/T, adam_m/T, adam_v/T for the cell types T = normal, reduce; counters,
+// seed and config in the metadata. Random numbers and batches are addressed by seed and step, so
+// there is no generator to keep.
+void save_checkpoint(const std::filesystem::path& path,
+                     Search& search,
+                     const std::string& config_toml);
+
+// Parameters and buffers under their bare names: a state_dict of the original network. What the
+// network has to be is in the metadata. The file carries a checksum as well.
+void save_weights(const std::filesystem::path& path, Search& search);
+
+// The alphas of a checkpoint or state file (alpha/normal, alpha/reduce) or of a plain array file
+// (alphas_normal, alphas_reduce), (edges, candidates) each, in the file's precision. Throws
+// FormatError where there are none, where they fit no cell, or are not finite, and for a damaged
+// file of ours.
+AlphaTables read_alphas(const SafetensorsFile& file);
+// Intermediate nodes of the cells that the tables describe; std::invalid_argument if there is none.
+int64_t steps_of(const AlphaTables& alphas);
+
+// Overwrites weights with those of a checkpoint or state file (w/NAME) or a weight file (bare
+// names), and also buffers, momentum and alphas as far as the file holds them. Adam starts afresh.
+// Throws FormatError for a damaged file of ours and for arrays that are missing, too many, or of
+// another shape than the network's; the state is then half overwritten.
+void load_initial_state(SearchState& state, const std::filesystem::path& path);
+
+}  // namespace oche::nas

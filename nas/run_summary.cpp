@@ -1,0 +1,116 @@
+// Reads the run directory.
+#include "nas/run_summary.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+#include <system_error>
+
+#include "engine/error.h"
+#include "engine/file.h"
+#include "engine/json.h"
+
+namespace oche::nas {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr int kSchema = 1;
+
+// A line of events.jsonl, whose members have the type they are asked for or cause a FormatError.
+class Event {
+ public:
+  Event(std::string_view line, std::string place)
+      : object_(parse_json(line, place)), place_(std::move(place)) {
+    if (!object_.is_object()) throw FormatError(fmt::format("{}: expected an object", place_));
+    if (const auto schema = integer<int64_t>("schema"); schema != kSchema) {
+      throw FormatError(fmt::format("{}: schema {}; expected {}", place_, schema, kSchema));
+    }
+  }
+
+  std::string text(const char* key) const { return member(key, "a text", &json::is_string); }
+  double number(const char* key) const { return member(key, "a number", &json::is_number); }
+  bool truth(const char* key) const { return member(key, "true or false", &json::is_boolean); }
+  // A count: 0 or more.
+  template <typename T>
+  T integer(const char* key) const {
+    return member(key, "a whole number", &json::is_number_unsigned).get<T>();
+  }
+
+ private:
+  const json& member(const char* key,
+                     std::string_view expected,
+                     bool (json::*holds)() const noexcept) const {
+    const auto found = object_.find(key);
+    if (found == object_.end() || !((*found).*holds)()) {
+      throw FormatError(fmt::format("{}: {}: expected {}, found {}",
+                                    place_,
+                                    key,
+                                    expected,
+                                    found == object_.end() ? "nothing" : quote(found->dump())));
+    }
+    return *found;
+  }
+
+  json object_;
+  std::string place_;
+};
+
+void apply(const Event& event, RunSummary& run) {
+  const std::string type = event.text("type");
+  if (type == "start") {
+    run.method = event.text("method");
+    run.dataset = event.text("dataset");
+    run.seed = event.integer<uint64_t>("seed");
+    run.epochs_planned = event.integer<int64_t>("epochs");
+    run.steps_per_epoch = event.integer<int64_t>("steps_per_epoch");
+    run.weights = event.integer<int64_t>("weights");
+    run.alphas = event.integer<int64_t>("alphas");
+    run.state = RunSummary::State::kRunning;
+  } else if (type == "end") {
+    const bool finished = event.truth("finished");
+    run.state = finished ? RunSummary::State::kFinished : RunSummary::State::kInterrupted;
+    if (finished) {
+      run.accuracies = {event.number("train_accuracy"),
+                        event.number("search_accuracy"),
+                        event.number("discrete_accuracy")};
+    }
+  }
+}
+
+std::vector<fs::path> checkpoints_in(const fs::path& directory) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (entry->path().extension() == ".safetensors") found.push_back(entry->path());
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    throw IoError("list the directory", directory, error.value());
+  }
+  std::ranges::sort(found);
+  return found;
+}
+
+}  // namespace
+
+RunSummary read_run(const fs::path& directory) {
+  RunSummary run;
+  const fs::path events = directory / "events.jsonl", metrics = directory / "metrics.csv";
+  const std::string text = read_file(events, kMaxJsonBytes);
+  const std::vector<std::string_view> lines = whole_lines(text);
+  for (size_t i = 0; i < lines.size(); ++i) {
+    apply(Event(lines[i], fmt::format("{}: line {}", events.native(), i + 1)), run);
+  }
+  run.epochs = parse_metrics(read_file(metrics, kMaxJsonBytes), metrics.native());
+  if (run.state == RunSummary::State::kFinished) {
+    const fs::path genotype = directory / "genotype.json";
+    run.genotype = parse_genotype_json(read_file(genotype, kMaxGenotypeBytes), genotype.native());
+  }
+  run.checkpoints = checkpoints_in(directory / "ckpt");
+  return run;
+}
+
+}  // namespace oche::nas

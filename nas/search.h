@@ -1,0 +1,117 @@
+// The search: two halves of the images, one bilevel step for each pair of batches, a report for each epoch.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/optim.h"
+#include "nas/arch_gradient.h"
+#include "nas/data/dataset.h"
+#include "nas/data/loader.h"
+#include "nas/decision.h"
+#include "nas/network.h"
+#include "nas/search_config.h"
+
+namespace oche::nas {
+
+struct Batch {
+  Tensor images;  // (N, H, W, C)
+  Tensor labels;  // (N), i64
+};
+
+// A network under search, with all that a step changes. It knows nothing of data sets.
+class SearchState {
+ public:
+  SearchState(const SearchConfig& config, int64_t image_channels, int64_t classes);
+
+  Network network;
+  ArchParameters arch;
+  Sgd sgd;
+  Adam adam;
+
+  struct StepResult {
+    double train_loss, validation_loss, gradient_norm;  // the norm before clipping
+  };
+  // One alpha step on the estimator's gradient, then one weight step on `train` (DARTS alg. 1). `lr` is the weights' rate of
+  // this step; `index` counts steps from 0 over the whole search. Throws NonFinite naming the place, before anything is updated
+  // with a non-finite value.
+  StepResult step(const Batch& train, const Batch& validation, double lr, int64_t index);
+
+  // The problem that the estimators see: batch statistics, nothing moves.
+  Bilevel bilevel(const Batch& train, const Batch& validation, int64_t index);
+  InnerStep inner_step(double lr) const;
+
+ private:
+  Tensor loss(const Batch& batch, const Pass& pass) const;
+
+  const SearchConfig config_;
+  std::unique_ptr<ArchGradient> arch_gradient_;
+};
+
+struct StepReport {
+  int64_t epoch, step, steps;  // within the epoch
+  double train_loss, validation_loss, images_per_second;
+};
+
+struct EpochReport {
+  int64_t epoch;
+  double lr;
+  double train_loss, validation_loss;        // means over the epoch's steps
+  double train_accuracy, search_accuracy;    // running statistics, no augmentation, a fixed subset of each half
+  double discrete_accuracy;                  // of the derived cells with the same weights, on the search half's subset
+  Genotype genotype;
+  double seconds, images_per_second;  // of the whole epoch; of its steps alone
+  int64_t peak_bytes;  // of tensors
+  double discretisation_gap() const { return search_accuracy - discrete_accuracy; }
+};
+
+class SearchObserver {
+ public:
+  virtual ~SearchObserver() = default;
+  virtual void on_step(const StepReport&) {}
+  virtual void on_epoch(const EpochReport&) {}
+  // Asked after each step; false ends the search there.
+  virtual bool keep_going() { return true; }
+};
+
+struct SearchResult {
+  Genotype genotype;
+  double train_accuracy, search_accuracy, discrete_accuracy;  // over the whole halves
+  bool finished;                                              // false when the observer ended it
+};
+
+class Search {
+ public:
+  Search(const SearchConfig& config, const Dataset& images);
+  SearchResult run(SearchObserver& observer);
+
+  SearchState& state() { return state_; }
+  const SearchConfig& config() const { return config_; }
+  int64_t steps_per_epoch() const { return train_loader_.batches_per_epoch(); }
+  int64_t steps_done() const { return steps_done_; }
+  Genotype genotype() const;
+
+ private:
+  // Returns false when the observer ended the search.
+  bool run_epoch(int64_t epoch, SearchObserver& observer);
+  double accuracy(const std::vector<int64_t>& images, const CellMixtures& mixtures) const;
+
+  const SearchConfig config_;
+  const Dataset& images_;
+  std::vector<int64_t> train_images_, search_images_;
+  SearchState state_;
+  BatchLoader train_loader_, search_loader_;
+  int64_t steps_done_ = 0;
+};
+
+// What a search will take, found by walking one step through without data (see DryRun).
+struct SearchCost {
+  int64_t weights, alphas;       // how many
+  int64_t macs_per_image;        // multiply-adds of one forward pass
+  int64_t peak_bytes;            // of tensors, in a step
+  int64_t steps;                 // of the whole search
+};
+SearchCost estimate_cost(const SearchConfig& config, int64_t training_images, int64_t image_size, int64_t image_channels, int64_t classes);
+
+}  // namespace oche::nas

@@ -1,0 +1,42 @@
+// The limits of a search configuration.
+#include "nas/search_config.h"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+namespace oche::nas {
+namespace {
+
+template <typename T>
+void require(bool holds, std::string_view option, const T& value, std::string_view expected) {
+  if (!holds) throw std::invalid_argument(fmt::format("--{}: {} is not allowed; expected {}", option, value, expected));
+}
+
+}  // namespace
+
+void validate(const SearchConfig& c) {
+  require(c.train_size >= 0, "train-size", c.train_size, "0 (all images) or more");
+  require(c.train_fraction > 0 && c.train_fraction < 1, "train-fraction", c.train_fraction, "a number between 0 and 1");
+  require(c.cutout >= 0, "cutout", c.cutout, "0 (none) or a side in pixels");
+  require(c.layers >= 1, "layers", c.layers, "at least 1");
+  require(c.channels >= 1, "channels", c.channels, "at least 1");
+  require(c.steps >= 1 && c.steps <= 32, "steps", c.steps, "1 to 32");
+  require(c.multiplier >= 1 && c.multiplier <= c.steps, "multiplier", c.multiplier, "1 to --steps");
+  require(c.stem_multiplier >= 1, "stem-multiplier", c.stem_multiplier, "at least 1");
+  require(c.epochs >= 1, "epochs", c.epochs, "at least 1");
+  require(c.batch >= 1, "batch", c.batch, "at least 1");
+  require(c.lr > 0, "lr", c.lr, "a positive number");
+  require(c.lr_min >= 0 && c.lr_min <= c.lr, "lr-min", c.lr_min, "0 to --lr");
+  require(c.momentum >= 0 && c.momentum < 1, "momentum", c.momentum, "0 <= momentum < 1");
+  require(c.weight_decay >= 0, "weight-decay", c.weight_decay, "0 or more");
+  require(c.grad_clip >= 0, "grad-clip", c.grad_clip, "0 (no clipping) or more");
+  require(c.alpha_lr >= 0, "alpha-lr", c.alpha_lr, "0 (frozen) or more");
+  require(c.alpha_beta1 >= 0 && c.alpha_beta1 < 1, "alpha-beta1", c.alpha_beta1, "0 <= beta < 1");
+  require(c.alpha_beta2 >= 0 && c.alpha_beta2 < 1, "alpha-beta2", c.alpha_beta2, "0 <= beta < 1");
+  require(c.alpha_weight_decay >= 0, "alpha-weight-decay", c.alpha_weight_decay, "0 or more");
+  require(c.alpha_init >= 0, "alpha-init", c.alpha_init, "0 or more");
+  require(c.radius > 0, "set gradient.radius", c.radius, "a positive number");
+}
+
+}  // namespace oche::nas

@@ -1,0 +1,47 @@
+// Everything that decides the course of a search. The defaults are those of DARTS on CIFAR-10 (sec. 3.1.1, appendix A.1);
+// what a user may set is listed once, in the settings table of the command line.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "engine/types.h"
+
+namespace oche::nas {
+
+struct SearchConfig {
+  std::string method = "darts";
+
+  // Data.
+  std::string dataset = "patterns";
+  std::string data_dir = "data";
+  int64_t train_size = 0;        // images used in all; 0: the whole training set
+  double train_fraction = 0.5;   // of these, the share that trains the weights; the rest is the search half
+  bool augment = true;           // random crop and flip
+  int64_t cutout = 0;            // side of the erased square, pixels; 0: none
+
+  // Network.
+  int64_t layers = 8, channels = 16, steps = 4, multiplier = 4, stem_multiplier = 3;
+
+  // Schedule.
+  int64_t epochs = 50, batch = 64;
+  uint64_t seed = 0;
+
+  // Weights: SGD, cosine rate by epoch, clipping of the global norm (0: none).
+  double lr = 0.025, lr_min = 0.001, momentum = 0.9, weight_decay = 3e-4, grad_clip = 5;
+
+  // Alphas: Adam, constant rate.
+  double alpha_lr = 3e-4, alpha_beta1 = 0.5, alpha_beta2 = 0.999, alpha_weight_decay = 1e-3;
+  double alpha_init = 1e-3;  // standard deviation
+
+  // Architecture gradient.
+  std::string gradient = "finite-difference";
+  double radius = 0.01;
+
+  DType dtype = DType::kFloat32;
+};
+
+// Throws std::invalid_argument naming the option, its value and what is expected.
+void validate(const SearchConfig& config);
+
+}  // namespace oche::nas

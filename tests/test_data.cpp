@@ -1,0 +1,422 @@
+// Data sets: CIFAR-10 files, the generated patterns, augmentation, splits, the batch loader.
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <numeric>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine/error.h"
+#include "engine/random.h"
+#include "nas/data/augment.h"
+#include "nas/data/cifar10.h"
+#include "nas/data/loader.h"
+#include "nas/data/patterns.h"
+#include "nas/data/split.h"
+#include "tests/support/catch.h"
+#include "tests/support/files.h"
+
+using namespace oche;
+using namespace oche::nas;
+using namespace oche::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int64_t kRecord = 3073;
+
+// Records with labels 0, 1, 2, ... mod 10; byte p of plane c of record r is (r + 3 p + 50 c) mod
+// 256.
+std::string records(int64_t count) {
+  std::string bytes;
+  for (int64_t r = 0; r < count; ++r) {
+    bytes += static_cast<char>(r % 10);
+    for (int c = 0; c < 3; ++c) {
+      for (int p = 0; p < 1024; ++p) bytes += static_cast<char>((r + 3 * p + 50 * c) % 256);
+    }
+  }
+  return bytes;
+}
+
+void write(const fs::path& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+// `size` images of (height, width, 2) in three classes; channel 0 counts the pixels of an image,
+// channel 1 is the image.
+Dataset marked_images(int64_t size, int64_t height = 5, int64_t width = 7) {
+  Dataset set{.name = "marked", .classes = 3, .height = height, .width = width, .channels = 2};
+  for (int64_t i = 0; i < size; ++i) {
+    for (int64_t p = 0; p < height * width; ++p) {
+      set.pixels.push_back(static_cast<uint8_t>(p + 1));
+      set.pixels.push_back(static_cast<uint8_t>(i));
+    }
+    set.labels.push_back(i % 3);
+  }
+  set.mean = {0, 0};
+  set.deviation = {1 / 255.0, 1 / 255.0};  // so that the output is the byte
+  return set;
+}
+
+std::vector<int64_t> range(int64_t n) {
+  std::vector<int64_t> all(static_cast<size_t>(n));
+  std::iota(all.begin(), all.end(), 0);
+  return all;
+}
+
+std::vector<int64_t> class_counts(const Dataset& set, const std::vector<int64_t>& images) {
+  std::vector<int64_t> counts(static_cast<size_t>(set.classes));
+  for (const int64_t i : images) ++counts[static_cast<size_t>(set.labels[static_cast<size_t>(i)])];
+  return counts;
+}
+
+template <typename T>
+std::vector<T> augmented(const Dataset& set,
+                         const AugmentOptions& options,
+                         const Augmentation& a,
+                         int64_t index = 0) {
+  std::vector<T> out(static_cast<size_t>(set.image_size()), T(-1));
+  ImageWriter<T>(set, options).write(index, a, out.data());
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("CIFAR-10 records become NHWC images") {
+  const TemporaryDirectory directory;
+  const fs::path file = directory.path() / "batch.bin";
+  write(file, records(12));
+  Dataset set;
+  append_cifar10_file(file, 12, set);
+  append_cifar10_file(file, 12, set);
+  REQUIRE(set.labels.size() == 24);
+  REQUIRE(set.pixels.size() == 24 * 3072);
+  CHECK(set.labels[11] == 1);
+  for (const auto& [r, p, c] :
+       {std::array{0, 0, 0}, {0, 1, 0}, {0, 0, 2}, {7, 1023, 1}, {11, 500, 2}}) {
+    CAPTURE(r, p, c);
+    CHECK(set.pixels[static_cast<size_t>((12 + r) * 3072 + p * 3 + c)] ==
+          (r + 3 * p + 50 * c) % 256);
+  }
+}
+
+TEST_CASE("a malformed CIFAR-10 file is refused with the byte's offset") {
+  struct Row {
+    std::string name;
+    int64_t bytes;
+    int64_t bad_label_at;  // record, or -1
+    std::string fault, offset;
+  };
+  const int64_t whole = 4 * kRecord;
+  const std::vector<Row> rows = {
+      {"empty", 0, -1, "0 bytes, expected 12292", "at byte 0"},
+      {"short by one", whole - 1, -1, "12291 bytes, expected 12292", "at byte 12291"},
+      {"short by a record", 3 * kRecord, -1, "9219 bytes, expected 12292", "at byte 9219"},
+      {"long by one", whole + 1, -1, "12293 bytes, expected 12292", "at byte 12292"},
+      {"first label", whole, 0, "label 10, expected 0 to 9", "at byte 0"},
+      {"last label", whole, 3, "label 10, expected 0 to 9", "at byte 9219"}};
+  const TemporaryDirectory directory;
+  for (const Row& row : rows) {
+    std::string bytes = records(5).substr(0, static_cast<size_t>(row.bytes));
+    if (row.bad_label_at >= 0) bytes[static_cast<size_t>(row.bad_label_at * kRecord)] = 10;
+    const fs::path file = directory.path() / row.name;
+    write(file, bytes);
+    Dataset set;
+    const auto message = message_of<DataError>([&] { append_cifar10_file(file, 4, set); });
+    CAPTURE(message);
+    CHECK(contains(message, file.string()));
+    CHECK(contains(message, row.fault));
+    CHECK(contains(message, row.offset + ";"));
+  }
+  Dataset set;
+  const fs::path missing = directory.path() / "missing";
+  CHECK(contains(message_of<DataError>([&] { append_cifar10_file(missing, 4, set); }),
+                 "cannot be read"));
+}
+
+TEST_CASE("a missing CIFAR-10 says what was expected where") {
+  const TemporaryDirectory directory;
+  const auto message = [&] {
+    return message_of<DataError>([&] { load_cifar10(directory.path()); });
+  };
+  const std::vector<std::string> parts = {
+      directory.path().string(),
+      "missing data_batch_1.bin, data_batch_2.bin",
+      "test_batch.bin",
+      "30730000 bytes",
+      "cifar-10-batches-bin/",
+      "cifar-10-binary.tar.gz",
+      "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+      "scripts/get_data.sh cifar10 '"};
+  for (const std::string& part : parts) {
+    CAPTURE(part);
+    CHECK(contains(message(), part));
+  }
+  CHECK_FALSE(contains(message(), "\n"));
+
+  // The folder inside is found, and only what it lacks is named; then files are held to their full
+  // size.
+  const fs::path folder = directory.path() / "cifar-10-batches-bin";
+  fs::create_directory(folder);
+  for (int i = 1; i <= 5; ++i)
+    write(folder / ("data_batch_" + std::to_string(i) + ".bin"), records(1));
+  CHECK(contains(message(), "missing test_batch.bin;"));
+  write(folder / "test_batch.bin", records(1));
+  CHECK(contains(message(),
+                 "data_batch_1.bin': 3073 bytes, expected 30730000 (10000 records of 3073)"));
+}
+
+TEST_CASE("patterns are balanced, seeded, and the same bytes everywhere") {
+  const TrainTest sets = make_patterns({.seed = 0, .train = 60, .test = 20});
+  CHECK(sets.train.size() == 60);
+  CHECK(sets.test.size() == 20);
+  CHECK(sets.train.image_size() == 3072);
+  CHECK(class_counts(sets.train, range(60)) == std::vector<int64_t>(10, 6));
+  CHECK(class_counts(sets.test, range(20)) == std::vector<int64_t>(10, 2));
+  const auto hash = [](const Dataset& set) {
+    return module_id({reinterpret_cast<const char*>(set.pixels.data()), set.pixels.size()});
+  };
+  CHECK(hash(sets.train) == 0xfffefc706202f896);
+  CHECK(hash(sets.test) == 0x36b29b951a49da15);
+
+  const TrainTest fewer = make_patterns({.seed = 0, .train = 10, .test = 0});
+  CHECK(
+      std::equal(fewer.train.pixels.begin(), fewer.train.pixels.end(), sets.train.pixels.begin()));
+  CHECK(make_patterns({.seed = 1, .train = 10, .test = 0}).train.pixels != fewer.train.pixels);
+  CHECK_THROWS_AS(make_patterns({.train = -1}), std::invalid_argument);
+
+  double total = 0, squares = 0;
+  for (size_t i = 1; i < sets.train.pixels.size(); i += 3) {
+    const double v = sets.train.pixels[i] / 255.0;
+    total += v, squares += v * v;
+  }
+  const double mean = total / (60 * 1024);
+  CHECK(sets.train.mean[1] == Approx(mean));
+  CHECK(sets.train.deviation[1] == Approx(std::sqrt(squares / (60 * 1024) - mean * mean)));
+  CHECK(sets.test.mean == sets.train.mean);
+}
+
+TEST_CASE("normalisation alone keeps every pixel in place") {
+  Dataset set = marked_images(2);
+  set.mean = {0.5, 0.25};
+  set.deviation = {0.2, 0.1};
+  const auto out = augmented<double>(set, {.crop_flip = false}, {}, 1);
+  for (size_t i = 0; i < out.size(); ++i) {
+    const double byte = set.pixels[out.size() + i];
+    CHECK(out[i] == Approx((byte / 255 - set.mean[i % 2]) / set.deviation[i % 2]));
+  }
+  const auto narrow = augmented<float>(set, {.crop_flip = false}, {}, 1);
+  for (size_t i = 0; i < out.size(); ++i) CHECK(narrow[i] == static_cast<float>(out[i]));
+  std::vector<double> unused(out);
+  CHECK_THROWS_AS(ImageWriter<double>(set, {}).write(2, {}, unused.data()), std::invalid_argument);
+  CHECK_THROWS_AS(ImageWriter<double>(set, {}).write(-1, {}, unused.data()), std::invalid_argument);
+  CHECK_THROWS_AS(ImageWriter<double>(set, {.cutout = -1}), std::invalid_argument);
+}
+
+TEST_CASE("crop and flip move pixels as a padded, mirrored image would") {
+  const Dataset set = marked_images(1);
+  const int64_t H = set.height, W = set.width;
+  for (const bool flip : {false, true}) {
+    for (const auto& [dy, dx] :
+         {std::array<int64_t, 2>{0, 0}, {4, 4}, {-4, -4}, {-1, 3}, {2, -4}}) {
+      CAPTURE(flip, dy, dx);
+      const auto out = augmented<double>(set, {}, {.dy = dy, .dx = dx, .flip = flip});
+      for (int64_t y = 0; y < H; ++y) {
+        for (int64_t x = 0; x < W; ++x) {
+          // Crop first, then mirror the crop.
+          const int64_t cropped_x = flip ? W - 1 - x : x;
+          const int64_t sy = y + dy, sx = cropped_x + dx;
+          const double expected = sy < 0 || sy >= H || sx < 0 || sx >= W ? 0 : sy * W + sx + 1;
+          CHECK(out[static_cast<size_t>((y * W + x) * 2)] == Approx(expected));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("padding is black before normalisation, cutout is the mean after it") {
+  Dataset set = marked_images(1, 8, 8);
+  set.mean = {0.5, 0.5};
+  CHECK(augmented<double>(set, {}, {.dy = -1})[0] == Approx(-0.5 * 255));
+  struct Row {
+    int64_t side, y, x, zeros;
+  };
+  for (const Row& row : std::vector<Row>{
+           {4, 4, 4, 16}, {4, 0, 0, 4}, {4, 7, 7, 9}, {3, 0, 4, 6}, {1, 7, 0, 1}, {40, 3, 3, 64}}) {
+    CAPTURE(row.side, row.y, row.x);
+    const auto out = augmented<double>(
+        set, {.crop_flip = false, .cutout = row.side}, {.cutout_y = row.y, .cutout_x = row.x});
+    CHECK(std::count(out.begin(), out.end(), 0.0) == 2 * row.zeros);
+    CHECK(out[static_cast<size_t>((row.y * 8 + row.x) * 2)] == 0);
+  }
+}
+
+TEST_CASE("augmentation is drawn by address and covers its range") {
+  const Dataset set = marked_images(1, 32, 32);
+  const auto draw =
+      [&](uint64_t seed, uint64_t stream, int64_t epoch, int64_t index, bool crop_flip = true) {
+        const Augmentation a = draw_augmentation(
+            seed, stream, epoch, index, set, {.crop_flip = crop_flip, .cutout = 16});
+        return std::array<int64_t, 5>{a.dy, a.dx, a.flip, a.cutout_y, a.cutout_x};
+      };
+  CHECK(draw(1, 2, 3, 4) == draw(1, 2, 3, 4));
+  CHECK(draw(1, 2, 3, 4) != draw(2, 2, 3, 4));
+  CHECK(draw(1, 2, 3, 4) != draw(1, 3, 3, 4));
+  CHECK(draw(1, 2, 3, 4) != draw(1, 2, 4, 4));
+  CHECK(draw(1, 2, 3, 4) != draw(1, 2, 3, 5));
+  const auto plain = draw(1, 2, 3, 4, false), full = draw(1, 2, 3, 4);
+  CHECK(plain == std::array<int64_t, 5>{0, 0, 0, full[3], full[4]});
+
+  std::array<std::set<int64_t>, 5> values;
+  int flips = 0;
+  for (int64_t i = 0; i < 2000; ++i) {
+    const auto drawn = draw(1, 2, 3, i);
+    for (size_t k = 0; k < 5; ++k) values[k].insert(drawn[k]);
+    flips += static_cast<int>(drawn[2]);
+  }
+  const std::array<std::array<int64_t, 2>, 5> ends = {{{-4, 4}, {-4, 4}, {0, 1}, {0, 31}, {0, 31}}};
+  for (size_t k = 0; k < 5; ++k) {
+    CHECK(*values[k].begin() == ends[k][0]);
+    CHECK(*values[k].rbegin() == ends[k][1]);
+    CHECK(std::ssize(values[k]) == ends[k][1] - ends[k][0] + 1);
+  }
+  CHECK(flips == Approx(1000).margin(120));
+}
+
+TEST_CASE("selection takes equal numbers of each class") {
+  Dataset set = marked_images(90);
+  for (const int64_t n : {1, 2, 3, 10, 89, 90}) {
+    const auto chosen = select_images(set, n, 5);
+    CAPTURE(n);
+    CHECK(std::ssize(chosen) == n);
+    CHECK(std::set(chosen.begin(), chosen.end()).size() == chosen.size());
+    const auto counts = class_counts(set, chosen);
+    CHECK(*std::max_element(counts.begin(), counts.end()) -
+              *std::min_element(counts.begin(), counts.end()) <=
+          1);
+  }
+  const auto ten = select_images(set, 10, 5), twenty = select_images(set, 20, 5);
+  CHECK(std::equal(ten.begin(), ten.end(), twenty.begin()));
+  CHECK(select_images(set, 10, 6) != ten);
+  CHECK_THROWS_AS(select_images(set, 0, 5), std::invalid_argument);
+  CHECK(contains(message_of<std::invalid_argument>([&] { select_images(set, 91, 5); }),
+                 "--train-size: 91; expected 1 <= N <= 90"));
+
+  for (int64_t i = 4; i < 90; ++i) set.labels[static_cast<size_t>(i)] = i % 2;  // class 2 runs out
+  CHECK(class_counts(set, select_images(set, 31, 5))[2] == 1);
+}
+
+TEST_CASE("the split is a partition in proportion") {
+  Dataset set = marked_images(90);
+  std::fill(set.labels.begin(), set.labels.begin() + 45, 0);  // 60, 15, 15
+  const std::vector<int64_t> images = range(90);
+  for (const double fraction : {0.5, 0.8, 0.1, 1.0}) {
+    CAPTURE(fraction);
+    const Split split = split_images(set, images, fraction, 3);
+    CHECK(std::ssize(split.train) == std::llround(90 * fraction));
+    std::vector<int64_t> both = split.train;
+    both.insert(both.end(), split.search.begin(), split.search.end());
+    std::sort(both.begin(), both.end());
+    CHECK(both == images);
+    const auto counts = class_counts(set, split.train);
+    CHECK(std::abs(counts[0] - 60 * fraction) <= 1);
+    CHECK(std::abs(counts[1] - 15 * fraction) <= 1);
+    CHECK(std::abs(counts[2] - 15 * fraction) <= 1);
+  }
+  CHECK(split_images(set, images, 0.5, 3).train == split_images(set, images, 0.5, 3).train);
+  CHECK(split_images(set, images, 0.5, 3).train != split_images(set, images, 0.5, 4).train);
+  for (const double fraction : {0.0, -0.5, 1.1, std::nan(""), 0.001, 0.999}) {
+    CAPTURE(fraction);
+    CHECK_THROWS_AS(split_images(set, images, fraction, 3), std::invalid_argument);
+  }
+}
+
+TEST_CASE("an epoch shows each image at most once and drops the short batch") {
+  const Dataset set = marked_images(30);
+  BatchLoader loader(set, range(23), {.batch = 5, .seed = 1, .augment = {.crop_flip = false}});
+  CHECK(loader.batches_per_epoch() == 4);
+  std::vector<int64_t> orders[2];
+  for (std::vector<int64_t>& order : orders) {
+    for (int64_t step = 0; step < 4; ++step) {
+      const HostBatch batch = loader.next();
+      CHECK(batch.epoch == &order - orders);
+      CHECK(batch.step == step);
+      CHECK(std::array{batch.n, batch.h, batch.w, batch.c} == std::array<int64_t, 4>{5, 5, 7, 2});
+      const auto& images = std::get<std::vector<float>>(batch.images);
+      REQUIRE(images.size() == 5 * 70);
+      for (size_t i = 0; i < 5; ++i) {
+        const auto index = std::llround(images[i * 70 + 1]);
+        CHECK(batch.labels[i] == index % 3);
+        order.push_back(index);
+      }
+    }
+    CHECK(std::set(order.begin(), order.end()).size() == 20);
+    CHECK(*std::max_element(order.begin(), order.end()) < 23);
+  }
+  CHECK(orders[0] != orders[1]);
+}
+
+TEST_CASE("batches depend on their address, not on timing or on where the loader started") {
+  const Dataset set = marked_images(30);
+  LoaderOptions options{
+      .batch = 7, .seed = 1, .stream = 2, .augment = {.cutout = 3}, .dtype = DType::kFloat64};
+  std::vector<HostBatch> reference;
+  BatchLoader eager(set, range(30), options);
+  for (int i = 0; i < 12; ++i) reference.push_back(eager.next());
+
+  for (int64_t start : {0, 1, 3, 5, 9}) {
+    for (const bool carried : {false, true}) {
+      options.epoch = carried ? 0 : start / 4;
+      options.step = carried ? start : start % 4;
+      BatchLoader loader(set, range(30), options);
+      for (size_t i = static_cast<size_t>(start); i < reference.size(); ++i) {
+        if (i % 3 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        const HostBatch batch = loader.next();
+        CAPTURE(start, i);
+        CHECK(batch.images == reference[i].images);
+        CHECK(batch.labels == reference[i].labels);
+        CHECK(batch.epoch == reference[i].epoch);
+        CHECK(batch.step == reference[i].step);
+      }
+    }
+  }
+  options.epoch = options.step = 0;
+  for (const bool seed : {true, false}) {
+    LoaderOptions other = options;
+    ++(seed ? other.seed : other.stream);
+    CHECK(BatchLoader(set, range(30), other).next().images != reference[0].images);
+  }
+}
+
+TEST_CASE("the loader refuses what it cannot serve and reports what fails later") {
+  const Dataset set = marked_images(10);
+  CHECK(contains(
+      message_of<std::invalid_argument>([&] { BatchLoader(set, range(10), {.batch = 11}); }),
+      "--batch: 11; expected 1 <= batch <= 10"));
+  CHECK_THROWS_AS(BatchLoader(set, range(10), {.batch = 0}), std::invalid_argument);
+  CHECK_THROWS_AS(BatchLoader(set, {}, {.batch = 1}), std::invalid_argument);
+  CHECK_THROWS_AS(BatchLoader(set, range(10), {.batch = 1, .dtype = DType::kInt64}),
+                  std::invalid_argument);
+  CHECK_THROWS_AS(BatchLoader(set, range(10), {.batch = 1, .step = -1}), std::invalid_argument);
+
+  BatchLoader broken(set, {10}, {.batch = 1});
+  CHECK(contains(message_of<std::invalid_argument>([&] { broken.next(); }),
+                 "index 10; expected 0 <= index < 10"));
+  CHECK_THROWS_AS(broken.next(), std::invalid_argument);  // again, instead of waiting for ever
+}
+
+TEST_CASE("a plain batch keeps the order and augments nothing") {
+  const Dataset set = marked_images(10);
+  const HostBatch batch = plain_batch(set, std::vector<int64_t>{7, 2, 2}, DType::kFloat64);
+  CHECK(batch.labels == std::vector<int64_t>{1, 2, 2});
+  std::vector<double> expected;
+  for (const int64_t i : {7, 2, 2}) {
+    for (const double v : augmented<double>(set, {}, {}, i)) expected.push_back(v);
+  }
+  CHECK(std::get<std::vector<double>>(batch.images) == expected);
+}

@@ -1,0 +1,221 @@
+// The search network: sizes, names, the rules of discretisation, and what a bilevel step may touch.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/autograd.h"
+#include "engine/error.h"
+#include "engine/runtime.h"
+#include "nas/search.h"
+#include "tests/support/catch.h"
+
+namespace oche::nas {
+namespace {
+
+SearchConfig tiny(const std::string& gradient = "first-order") {
+  SearchConfig c;
+  c.layers = 3;
+  c.channels = 4;
+  c.steps = c.multiplier = 2;
+  c.batch = 4;
+  c.gradient = gradient;
+  return c;
+}
+
+Batch random_batch(int64_t n, int64_t size, uint64_t seed, DType dtype = DType::kFloat32) {
+  std::vector<double> pixels;
+  std::vector<int64_t> labels;
+  RandomWords words(random_key(seed, 0, Purpose::kPerturb), 0);
+  for (int64_t i = 0; i < n * size * size * 3; ++i) pixels.push_back(words.next() / 2147483648.0 - 1);
+  for (int64_t i = 0; i < n; ++i) labels.push_back(words.below(10));
+  return {cast(Tensor::from(pixels, {n, size, size, 3}), dtype), Tensor::from(labels, {n})};
+}
+
+// Every bit that a step may change.
+std::vector<std::vector<float>> snapshot(SearchState& s) {
+  std::vector<std::vector<float>> all;
+  const auto add = [&](const Tensor& t) { all.push_back(cast(t.detach(), DType::kFloat32).to_vector<float>()); };
+  for (const auto& [name, p] : s.network.named_parameters()) add(p->value);
+  for (const auto& b : s.network.named_buffers()) add(b.tensor);
+  for (const Tensor& t : s.arch.alphas().tensors()) add(t);
+  for (const Tensor& t : s.sgd.momentum_buffers()) add(t);
+  for (const Tensor& t : s.adam.first_moments()) add(t);
+  return all;
+}
+
+// An alpha table from rows of logits.
+Tensor alpha_table(int64_t steps, const std::vector<std::tuple<int64_t, int64_t, double>>& entries) {
+  std::vector<double> values(edge_count(steps) * 8, 0);
+  for (const auto& [edge, op, logit] : entries) values[edge * 8 + op] = logit;
+  return Tensor::from(values, {edge_count(steps), 8});
+}
+
+}  // namespace
+
+TEST_CASE("parameter counts are those of the original network") {
+  const DryRun dry_run;
+  const auto count = [](int64_t layers) {
+    Network network({.layers = layers});
+    return network.weights().numel();
+  };
+  CHECK(count(8) == 1'930'618);
+  CHECK(count(5) == 1'275'834);
+}
+
+TEST_CASE("parameter names and file shapes are those of the original state_dict") {
+  const DryRun dry_run;
+  Network network({.layers = 3, .channels = 4});
+  const std::vector<NamedParameter> p = network.named_parameters();
+  const auto shape_of = [&](const std::string& name) {
+    const auto found = std::find_if(p.begin(), p.end(), [&](const NamedParameter& q) { return q.name == name; });
+    return found == p.end() ? std::string("absent") : to_string(file_shape(found->parameter->value.shape(), found->parameter->layout));
+  };
+  CHECK(p.front().name == "stem.0.weight");
+  CHECK(p.back().name == "classifier.bias");
+  CHECK(shape_of("stem.0.weight") == "(12, 3, 3, 3)");
+  CHECK(shape_of("stem.1.bias") == "(12)");
+  CHECK(shape_of("cells.0.preprocess0.op.1.weight") == "(4, 12, 1, 1)");
+  CHECK(shape_of("cells.0._ops.0._ops.5.op.1.weight") == "(4, 1, 5, 5)");
+  CHECK(shape_of("cells.0._ops.13._ops.4.op.6.weight") == "(4, 4, 1, 1)");
+  CHECK(shape_of("cells.1._ops.1._ops.3.conv_2.weight") == "(4, 8, 1, 1)");
+  CHECK(shape_of("cells.2.preprocess0.conv_1.weight") == "(8, 16, 1, 1)");
+  CHECK(shape_of("classifier.weight") == "(10, 64)");
+}
+
+TEST_CASE("networks of any size run, and give one logit for each class") {
+  for (auto [layers, channels, steps, multiplier, classes] :
+       {std::tuple{1, 2, 1, 1, 2}, std::tuple{2, 6, 3, 2, 10}, std::tuple{6, 2, 2, 2, 7}}) {
+    CAPTURE(layers, channels, steps, multiplier, classes);
+    Network network({.classes = classes, .layers = layers, .channels = channels, .steps = steps, .multiplier = multiplier});
+    initialise(network.named_parameters(), 1);
+    ArchParameters arch(steps, 1e-3, 1, DType::kFloat32);
+    const Tensor logits = network.forward(random_batch(3, 16, 1).images, arch.mixtures(), {});
+    CHECK(logits.shape() == Shape{3, classes});
+    CHECK(all_of(logits.to_vector<float>().begin(), logits.to_vector<float>().end(), [](float v) { return std::isfinite(v); }) == true);
+  }
+}
+
+TEST_CASE("top-2 follows the rule of DARTS, ties included") {
+  const auto names = [](const CellGenotype& cell) {
+    std::string text;
+    for (const GenotypeEdge& e : cell.edges) text += fmt::format("{}:{}>{} ", e.op, e.from, e.to);
+    return text;
+  };
+  SECTION("all equal: the first candidate after none, from the first two states") {
+    CHECK(names(top2(alpha_table(2, {}), 2, 2)) == "max_pool_3x3:0>2 max_pool_3x3:1>2 max_pool_3x3:0>3 max_pool_3x3:1>3 ");
+  }
+  SECTION("edges come best first, none never wins, and its weight lowers the others'") {
+    // Node 0: edge 1 beats edge 0. Node 1: edge 2 has the larger logit, but a strong `none` beside it.
+    const Tensor alpha = alpha_table(2, {{0, 3, 1.0}, {1, 4, 2.0}, {2, 5, 2.0}, {2, 0, 5.0}, {3, 6, 1.0}, {4, 7, 1.5}});
+    CHECK(names(top2(alpha, 2, 2)) == "sep_conv_3x3:1>2 skip_connect:0>2 dil_conv_5x5:2>3 dil_conv_3x3:1>3 ");
+  }
+  SECTION("shapes are checked") { CHECK_THROWS_AS(top2(alpha_table(3, {}), 2, 2), std::invalid_argument); }
+}
+
+TEST_CASE("uniform alphas make an edge the mean of its eight candidates, none among them") {
+  SearchConfig c = tiny();
+  SearchState s(c, 3, 10);
+  s.arch.normal().assign(Tensor::zeros(s.arch.normal().shape(), DType::kFloat32));
+  for (float w : s.arch.mixtures().normal.weights.to_vector<float>()) CHECK(w == 0.125f);
+}
+
+TEST_CASE("the discrete mixture runs what the genotype kept and nothing else") {
+  const Genotype g = top2({alpha_table(2, {}), alpha_table(2, {{0, 7, 3.0}})}, 2, 2);
+  const CellMixtures m = discrete_mixtures(g, 2, DType::kFloat32);
+  CHECK(std::count(m.normal.run.begin(), m.normal.run.end(), true) == 4);
+  CHECK(m.reduce.run[7]);
+  CHECK(m.reduce.weights.to_vector<float>()[7] == 1);
+}
+
+TEST_CASE("no estimator changes weights, statistics, alphas or moments by a bit") {
+  for (std::string_view name : arch_gradient_names()) {
+    CAPTURE(name);
+    SearchState s(tiny(std::string(name)), 3, 10);
+    const Batch train = random_batch(4, 16, 1), validation = random_batch(4, 16, 2);
+    s.step(train, validation, 0.025, 0);  // so that moments and statistics are not zero
+    const auto before = snapshot(s);
+    const ArchGradientResult r = make_arch_gradient(name)->compute(s.bilevel(train, validation, 1), s.inner_step(0.025));
+    CHECK(snapshot(s) == before);
+    CHECK(r.gradients.size() == 2);
+    for (const Tensor& t : s.network.weights().tensors()) CHECK(!t.grad());
+  }
+}
+
+TEST_CASE("running statistics move once a step, in the weight step") {
+  SearchState s(tiny("finite-difference"), 3, 10);
+  const auto batches = [&] {
+    for (const NamedBuffer& b : s.network.named_buffers()) {
+      if (b.name == "stem.1.num_batches_tracked") return b.tensor.item();
+    }
+    return -1.0;
+  };
+  s.step(random_batch(4, 16, 1), random_batch(4, 16, 2), 0.025, 0);
+  CHECK(batches() == 1);
+}
+
+TEST_CASE("a search step leaves no tensor behind, and the memory that a dry run foretold is what it takes") {
+  for (std::string_view name : arch_gradient_names()) {
+    CAPTURE(name);
+    const SearchConfig c = tiny(std::string(name));
+    const Batch train = random_batch(4, 32, 1), validation = random_batch(4, 32, 2);
+    SearchState s(c, 3, 10);
+    const int64_t live = memory_stats().live;
+    reset_peak_memory();
+    s.step(train, validation, 0.025, 0);
+    CHECK(memory_stats().live == live);
+    const int64_t peak = memory_stats().peak - live;
+
+    reset_peak_memory();
+    const DryRun dry_run;
+    SearchState dry(c, 3, 10);
+    const int64_t dry_live = memory_stats().live;
+    reset_peak_memory();
+    dry.step(train, validation, 0.025, 0);
+    CHECK(memory_stats().peak - dry_live == peak);
+  }
+}
+
+TEST_CASE("a step gives the same bits for any number of threads") {
+  const int threads = num_threads();
+  std::vector<std::vector<std::vector<float>>> results;
+  for (int n : {1, 2, 3, 8}) {
+    set_num_threads(n);
+    SearchState s(tiny("finite-difference"), 3, 10);
+    for (int i = 0; i < 2; ++i) s.step(random_batch(4, 32, 2 * i), random_batch(4, 32, 2 * i + 1), 0.025, i);
+    results.push_back(snapshot(s));
+  }
+  set_num_threads(threads);
+  for (const auto& r : results) CHECK(r == results[0]);
+}
+
+TEST_CASE("a NaN planted in a weight is named with step, cell, edge and op, before anything is updated") {
+  SearchState s(tiny(), 3, 10);
+  for (const auto& [name, p] : s.network.named_parameters()) {
+    if (name == "cells.1._ops.2._ops.4.op.2.weight") p->value.mutable_data<float>()[0] = NAN;
+  }
+  const auto before = s.arch.normal().to_vector<float>();
+  try {
+    s.step(random_batch(4, 16, 1), random_batch(4, 16, 2), 0.025, 7);
+    FAIL("no error");
+  } catch (const NonFinite& e) {
+    const std::string message = e.what();
+    for (const char* part : {"step 7", "cell 1", "edge 2, sep_conv_3x3", "conv2d"}) {
+      CAPTURE(message, part);
+      CHECK(message.find(part) != std::string::npos);
+    }
+  }
+  CHECK(s.arch.normal().to_vector<float>() == before);
+}
+
+TEST_CASE("the first loss of a fresh network is near log 10, and steps on one batch lower it") {
+  SearchState s(tiny(), 3, 10);
+  const Batch batch = random_batch(8, 16, 3);
+  const double first = s.step(batch, batch, 0.1, 0).train_loss;
+  CHECK(std::abs(first - std::log(10.0)) < 1.0);
+  double last = first;
+  for (int i = 1; i < 25; ++i) last = s.step(batch, batch, 0.1, i).train_loss;
+  CHECK(last < 0.5 * first);
+}
+
+}  // namespace oche::nas

@@ -1,0 +1,475 @@
+// The run directory and what is in it: figures that read back to the same bits, checkpoints, and
+// states loaded from them.
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/error.h"
+#include "engine/file.h"
+#include "engine/tensor_file.h"
+#include "nas/checkpoint.h"
+#include "nas/data/patterns.h"
+#include "nas/environment.h"
+#include "nas/metrics.h"
+#include "nas/run_directory.h"
+#include "nas/run_summary.h"
+#include "tests/support/catch.h"
+#include "tests/support/files.h"
+
+using namespace oche;
+using namespace oche::nas;
+using namespace oche::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::string kToml = "layers = 3\n";
+
+SearchConfig tiny_config() {
+  SearchConfig c;
+  c.train_size = 32;
+  c.layers = 3;
+  c.channels = 2;
+  c.steps = c.multiplier = 2;
+  c.epochs = 2;
+  c.batch = 4;
+  return c;
+}
+
+const Dataset& images() {
+  static const Dataset set = make_patterns({.train = 40, .test = 10}).train;
+  return set;
+}
+
+std::vector<uint32_t> bits(const Tensor& t) {
+  std::vector<uint32_t> result;
+  for (const float v : t.to_vector<float>()) result.push_back(std::bit_cast<uint32_t>(v));
+  return result;
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && bits(a) == bits(b);
+}
+
+bool same_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  return std::ranges::equal(a, b, [](const Tensor& x, const Tensor& y) { return same_bits(x, y); });
+}
+
+std::set<std::string> files_in(const fs::path& directory) {
+  std::set<std::string> names;
+  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+    if (!entry.is_directory()) names.insert(fs::relative(entry.path(), directory).native());
+  }
+  return names;
+}
+
+// Records each epoch, and ends the search after some steps.
+struct Recorder : SearchObserver {
+  Recorder(Search& search, RunDirectory& run, int64_t steps = 1000)
+      : search(search), run(run), steps_left(steps) {}
+  void on_epoch(const EpochReport& report) override {
+    run.record_epoch(search, report);
+    reports.push_back(report);
+    alphas.push_back(search.state().arch.normal().clone());
+  }
+  bool keep_going() override { return --steps_left > 0; }
+
+  Search& search;
+  RunDirectory& run;
+  int64_t steps_left;
+  std::vector<EpochReport> reports;
+  std::vector<Tensor> alphas;  // of the normal cell, after each epoch
+};
+
+// A whole search, run once for all test cases.
+struct TinyRun {
+  TinyRun() : search(tiny_config(), images()), run(root.path() / "run", Existing::kRefuse) {
+    Recorder recorder(search, run);
+    run.write_config(kToml);
+    run.write_environment(environment_json(kToml, 0));
+    run.record_start(search);
+    result = search.run(recorder);
+    written = run.finish(search, result);
+    reports = recorder.reports;
+    alphas = recorder.alphas;
+  }
+
+  fs::path file(const std::string& name) const { return run.path() / name; }
+  SafetensorsFile checkpoint() const {
+    return SafetensorsFile::open(file("ckpt/epoch-0002.safetensors"));
+  }
+
+  TemporaryDirectory root;
+  Search search;
+  RunDirectory run;
+  SearchResult result;
+  std::vector<std::string> written;
+  std::vector<EpochReport> reports;
+  std::vector<Tensor> alphas;
+};
+
+TinyRun& tiny() {
+  static TinyRun run;
+  return run;
+}
+
+SearchState another_state(int64_t channels = 2, int64_t layers = 3) {
+  SearchConfig c = tiny_config();
+  c.seed = 7;
+  c.channels = channels;
+  c.layers = layers;
+  return SearchState(c, 3, 10);
+}
+
+std::string load_refusal(SearchState& state, const fs::path& path) {
+  return message_of<FormatError>([&] { load_initial_state(state, path); });
+}
+
+std::string alpha_refusal(const SafetensorsWriter& writer) {
+  const SafetensorsFile file(writer.contents(), "a.safetensors");
+  return message_of<FormatError>([&] { read_alphas(file); });
+}
+
+SafetensorsWriter alpha_file(const std::string& prefix, int64_t rows, int64_t columns) {
+  SafetensorsWriter writer;
+  for (const char* type : {"normal", "reduce"}) {
+    writer.add(prefix + type, {rows, columns}, std::vector<double>(rows * columns, 0.5));
+  }
+  return writer;
+}
+
+}  // namespace
+
+TEST_CASE("a run leaves its files, and nothing else") {
+  const TinyRun& t = tiny();
+  const std::string picture = t.written.back().substr(t.written.back().rfind('.'));
+  CHECK((picture == ".svg" || picture == ".dot"));
+  const std::set<std::string> expected = {"ckpt/epoch-0001.safetensors",
+                                          "ckpt/epoch-0002.safetensors",
+                                          "config.toml",
+                                          "env.json",
+                                          "events.jsonl",
+                                          "genotype.json",
+                                          "genotype.txt",
+                                          "genotypes.jsonl",
+                                          "metrics.csv",
+                                          "normal" + picture,
+                                          "reduce" + picture,
+                                          "weights.safetensors"};
+  CHECK(files_in(t.run.path()) == expected);
+  CHECK(t.written == std::vector<std::string>{"genotype.json",
+                                              "genotype.txt",
+                                              "weights.safetensors",
+                                              "normal" + picture,
+                                              "reduce" + picture});
+  CHECK(read_file(t.file("config.toml")) == kToml);
+  CHECK(parse_genotype(read_file(t.file("genotype.json"))) == t.result.genotype);
+  CHECK(parse_genotype(read_file(t.file("genotype.txt"))) == t.result.genotype);
+}
+
+TEST_CASE("metrics.csv has one row an epoch, with every figure exact") {
+  const TinyRun& t = tiny();
+  const std::string csv = read_file(t.file("metrics.csv"));
+  CHECK(csv.starts_with(
+      "epoch,lr,train_loss,search_loss,train_accuracy,search_accuracy,discrete_accuracy,"
+      "discretisation_gap,skip_normal,skip_reduce,seconds,images_per_second,peak_bytes\r\n"));
+  CHECK(csv.ends_with("\r\n"));
+  const std::vector<EpochMetrics> rows = parse_metrics(csv, "metrics.csv");
+  REQUIRE(rows.size() == 2);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const EpochReport& r = t.reports[i];
+    CHECK(rows[i].epoch == static_cast<int64_t>(i) + 1);
+    CHECK(rows[i].train_loss == r.train_loss);
+    CHECK(rows[i].search_loss == r.validation_loss);
+    CHECK(rows[i].discretisation_gap == r.search_accuracy - r.discrete_accuracy);
+    CHECK(rows[i].skip_normal == count_op(r.genotype.normal, "skip_connect"));
+    CHECK(rows[i].images_per_second == r.images_per_second);
+    CHECK(rows[i].images_per_second > 0);
+    CHECK(rows[i].peak_bytes == r.peak_bytes);
+  }
+}
+
+TEST_CASE("genotypes.jsonl holds the alphas of each epoch to the bit") {
+  const TinyRun& t = tiny();
+  const std::string text = read_file(t.file("genotypes.jsonl"));
+  const std::vector<std::string_view> lines = whole_lines(text);
+  REQUIRE(lines.size() == 2);
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const auto line = nlohmann::json::parse(lines[i]);
+    std::vector<float> values;
+    for (const auto& row : line["alphas"]["normal"]) {
+      CHECK(row.size() == 8);
+      for (const auto& v : row) values.push_back(v.get<float>());
+    }
+    CHECK(same_bits(Tensor::from(values, {5, 8}), t.alphas[i]));
+    const CellGenotype& cell = t.reports[i].genotype.normal;
+    CHECK(parse_genotype_json(line["genotype"].dump()) == t.reports[i].genotype);
+    CHECK(line["skip_count"]["normal"] == count_op(cell, "skip_connect"));
+    CHECK(line["op_counts"]["normal"][cell.edges[0].op] == count_op(cell, cell.edges[0].op));
+  }
+}
+
+TEST_CASE("a summary tells what the run recorded") {
+  const TinyRun& t = tiny();
+  const RunSummary summary = read_run(t.run.path());
+  CHECK(summary.method == "darts");
+  CHECK(summary.dataset == "patterns");
+  CHECK(summary.epochs_planned == 2);
+  CHECK(summary.steps_per_epoch == 4);
+  CHECK(summary.alphas == 2 * 5 * 8);
+  CHECK(summary.epochs.size() == 2);
+  CHECK(summary.state == RunSummary::State::kFinished);
+  CHECK(summary.accuracies.value().search == t.result.search_accuracy);
+  CHECK(summary.genotype == t.result.genotype);
+  REQUIRE(summary.checkpoints.size() == 2);
+  CHECK(summary.checkpoints[1].filename() == "epoch-0002.safetensors");
+}
+
+TEST_CASE("the environment names processor and versions, not the machine") {
+  const auto environment = nlohmann::json::parse(environment_json(kToml, 5));
+  CHECK(environment["seed"] == 5);
+  CHECK(environment["threads"] > 0);
+  CHECK(environment["libraries"]["fmt"].get<std::string>().find('.') != std::string::npos);
+  CHECK(environment["config_sha256"].get<std::string>().size() == 64);
+  CHECK(environment["config_sha256"] !=
+        nlohmann::json::parse(environment_json("layers = 4\n", 5))["config_sha256"]);
+  std::array<char, 256> host{};
+  REQUIRE(::gethostname(host.data(), host.size() - 1) == 0);
+  for (const std::string& file :
+       {read_file(tiny().file("env.json")), read_file(tiny().file("events.jsonl"))}) {
+    CHECK_FALSE(contains(file, host.data()));
+  }
+}
+
+TEST_CASE("a checkpoint verifies and holds what the search goes on from") {
+  TinyRun& t = tiny();
+  const SafetensorsFile file = t.checkpoint();
+  verify_checksum(file);
+  for (const auto& [key, value] : {std::pair{"kind", "oche-checkpoint"},
+                                   {"schema", "1"},
+                                   {"epoch", "2"},
+                                   {"step", "8"},
+                                   {"adam_step", "8"},
+                                   {"seed", "0"},
+                                   {"config", kToml.c_str()}}) {
+    CAPTURE(key);
+    CHECK(file.metadata().at(key) == value);
+  }
+  CHECK(parse_genotype(file.metadata().at("genotype")) == t.result.genotype);
+
+  const AlphaTables alphas = read_alphas(file);
+  CHECK(steps_of(alphas) == 2);
+  CHECK(same_bits(alphas.reduce, t.search.state().arch.reduce()));
+  CHECK(top2(alphas, 2, 2) == t.result.genotype);
+  const Tensor m = read_tensor(file, "adam_m/reduce", DType::kFloat32);
+  CHECK(same_bits(m, t.search.state().adam.first_moments()[1]));
+  // OIHW
+  CHECK(file.at("w/stem.0.weight").shape == Shape{6, 3, 3, 3});
+  CHECK(file.at("momentum/stem.0.weight").shape == Shape{6, 3, 3, 3});
+}
+
+TEST_CASE("damage to a checkpoint shows, wherever it is") {
+  const std::string whole = read_file(tiny().file("ckpt/epoch-0002.safetensors"));
+  SearchState state = another_state();
+  const TemporaryDirectory directory;
+  const fs::path path = directory.path() / "c.safetensors";
+  for (const size_t at :
+       {whole.find("oche-checkpoint"), whole.find("sha256"), whole.size() / 2, whole.size() - 1}) {
+    CAPTURE(at);
+    std::string damaged = whole;
+    damaged[at] ^= 1;
+    write_file_atomically(path, damaged);
+    CHECK(load_refusal(state, path) != "no error");
+    CHECK_THROWS_AS(read_alphas(SafetensorsFile(damaged, "c")), FormatError);
+  }
+}
+
+TEST_CASE("a search starts from a checkpoint, a weight file or a state file") {
+  TinyRun& t = tiny();
+  SearchState& trained = t.search.state();
+  const auto buffers = [](SearchState& s) {
+    std::vector<Tensor> means;
+    for (const auto& [name, tensor] : s.network.named_buffers()) {
+      if (name.ends_with("running_mean")) means.push_back(tensor);
+    }
+    return means;
+  };
+  SECTION("checkpoint: everything but Adam") {
+    SearchState state = another_state();
+    load_initial_state(state, t.file("ckpt/epoch-0002.safetensors"));
+    CHECK(same_bits(state.network.weights().tensors(), trained.network.weights().tensors()));
+    CHECK(same_bits(buffers(state), buffers(trained)));
+    CHECK(same_bits(state.sgd.momentum_buffers(), trained.sgd.momentum_buffers()));
+    CHECK(same_bits(state.arch.normal(), trained.arch.normal()));
+    CHECK(same_bits(state.arch.reduce(), trained.arch.reduce()));
+    CHECK(state.adam.steps() == 0);
+  }
+  SECTION("weight file: alphas and momentum stay") {
+    SearchState state = another_state();
+    const Tensor alpha = state.arch.normal().clone();
+    const Tensor momentum = state.sgd.momentum_buffers()[0].clone();
+    load_initial_state(state, t.file("weights.safetensors"));
+    CHECK(same_bits(state.network.weights().tensors(), trained.network.weights().tensors()));
+    CHECK(same_bits(buffers(state), buffers(trained)));
+    CHECK(same_bits(state.arch.normal(), alpha));
+    CHECK(same_bits(state.sgd.momentum_buffers()[0], momentum));
+  }
+  SECTION("state file of another writer, in double precision: buffers stay") {
+    const TemporaryDirectory directory;
+    SafetensorsWriter writer = alpha_file("alpha/", 5, 8);
+    for (const auto& [name, p] : trained.network.named_parameters()) {
+      add_tensor(writer, "w/" + name, cast(p->value.detach(), DType::kFloat64), p->layout);
+    }
+    writer.add("x_train", {1}, std::vector<float>{0});
+    writer.write(directory.path() / "state.safetensors");
+    SearchState state = another_state();
+    const Tensor mean = buffers(state)[0].clone();
+    load_initial_state(state, directory.path() / "state.safetensors");
+    CHECK(same_bits(state.network.weights().tensors(), trained.network.weights().tensors()));
+    CHECK(same_bits(buffers(state)[0], mean));
+    CHECK(state.arch.normal().to_vector<float>() == std::vector<float>(40, 0.5F));
+  }
+}
+
+TEST_CASE("states of another network are refused by array and shape") {
+  TinyRun& t = tiny();
+  SearchState wide = another_state(4), shallow = another_state(2, 2), deep = another_state(2, 5);
+  for (const char* file : {"ckpt/epoch-0002.safetensors", "weights.safetensors"}) {
+    CAPTURE(file);
+    const std::string shapes = load_refusal(wide, t.file(file));
+    CHECK(contains(shapes, file));
+    CHECK(contains(shapes, "stem.0.weight' has shape (6, 3, 3, 3)"));
+    CHECK(contains(shapes, "(12, 3, 3, 3)"));
+    CHECK(contains(load_refusal(shallow, t.file(file)), "cells.2."));
+    CHECK(contains(load_refusal(deep, t.file(file)), "cells."));
+  }
+}
+
+TEST_CASE("alphas are read from plain arrays, and refused where they are none") {
+  const SafetensorsFile plain(alpha_file("alphas_", 14, 8).contents(), "plain");
+  CHECK(steps_of(read_alphas(plain)) == 4);
+  CHECK(read_alphas(plain).normal.dtype() == DType::kFloat64);
+
+  CHECK(contains(alpha_refusal(alpha_file("first-order/alphas_", 14, 8)),
+                 "holds gradients of alphas ('first-order/alphas_normal')"));
+  CHECK(contains(alpha_refusal(alpha_file("beta/", 14, 8)), "a.safetensors: no alphas; expected"));
+  CHECK(contains(alpha_refusal(alpha_file("alpha/", 13, 8)), "'alpha/normal' has shape (13, 8)"));
+  CHECK(contains(alpha_refusal(alpha_file("alpha/", 14, 7)), "(14, 7); expected (edges, 8)"));
+  CHECK(contains(alpha_refusal(alpha_file("alpha/", 0, 8)), "(0, 8)"));
+  SafetensorsWriter lone, uneven, broken;
+  lone.add("alphas_normal", {2, 8}, std::vector<float>(16));
+  CHECK(contains(alpha_refusal(lone), "alphas_reduce"));
+  uneven.add("alphas_normal", {2, 8}, std::vector<float>(16));
+  uneven.add("alphas_reduce", {5, 8}, std::vector<float>(40));
+  CHECK(contains(alpha_refusal(uneven), "(2, 8) and (5, 8)"));
+  broken.add("alphas_normal", {2, 8}, std::vector<float>(16, NAN));
+  broken.add("alphas_reduce", {2, 8}, std::vector<float>(16));
+  CHECK(contains(alpha_refusal(broken), "not finite"));
+}
+
+TEST_CASE("a directory with anything in it is refused; --force replaces the run alone") {
+  const TemporaryDirectory root;
+  const fs::path path = root.path() / "a" / "run";
+  RunDirectory(path, Existing::kRefuse);
+  fs::remove(path / "ckpt");
+  RunDirectory(path, Existing::kRefuse);  // empty is as good as absent
+  const std::set<std::string> foreign = {
+      "notes.txt", "ckpt/best.safetensors", "ckpt/epoch-x.safetensors", "epoch-0001.safetensors"};
+  std::set<std::string> files = foreign;
+  files.insert({"metrics.csv",
+                "weights.safetensors",
+                "genotype.json.1-0.oche-tmp",
+                "ckpt/epoch-0012.safetensors",
+                "ckpt/step-00000007.safetensors",
+                "ckpt/epoch-0013.safetensors.1-0.oche-tmp"});
+  for (const std::string& name : files) append_to_file(path / name, "x");
+
+  const std::string refusal =
+      message_of<std::invalid_argument>([&] { RunDirectory(path, Existing::kRefuse); });
+  CHECK(contains(refusal, "'" + path.native() + "' is not empty; use --force"));
+  CHECK(files_in(path) == files);
+  RunDirectory(path, Existing::kReplace);
+  CHECK(files_in(path) == foreign);
+
+  CHECK_THROWS_AS(RunDirectory(path / "notes.txt", Existing::kReplace), IoError);
+  CHECK_THROWS_AS(RunDirectory(root.path() / "b", Existing::kRefuse, -1), std::invalid_argument);
+}
+
+TEST_CASE("the last two checkpoints are kept, and those the policy asks for") {
+  SearchConfig config = tiny_config();
+  config.epochs = 7;
+  Search search(config, images());
+  const auto kept = [&](int64_t keep_every) {
+    const TemporaryDirectory root;
+    const RunDirectory run(root.path(), Existing::kRefuse, keep_every);
+    EpochReport report = tiny().reports[0];
+    for (report.epoch = 0; report.epoch < config.epochs; ++report.epoch) {
+      run.record_epoch(search, report);
+    }
+    std::string epochs;
+    for (const std::string& name : files_in(root.path() / "ckpt")) {
+      epochs += std::to_string(std::stoi(name.substr(6))) + " ";
+    }
+    return epochs;
+  };
+  CHECK(kept(0) == "1 4 6 7 ");
+  CHECK(kept(3) == "3 6 7 ");
+  CHECK(kept(100) == "6 7 ");
+}
+
+TEST_CASE("a search that was ended early leaves a checkpoint of its last step") {
+  const TemporaryDirectory root;
+  Search search(tiny_config(), images());
+  RunDirectory run(root.path(), Existing::kRefuse);
+  run.record_start(search);
+  CHECK(read_run(root.path()).state == RunSummary::State::kRunning);
+  Recorder recorder(search, run, 3);
+  const std::vector<std::string> written = run.finish(search, search.run(recorder));
+  CHECK(written == std::vector<std::string>{"ckpt/step-00000003.safetensors"});
+  const SafetensorsFile file = SafetensorsFile::open(root.path() / written[0]);
+  CHECK(file.metadata().at("step") == "3");
+  CHECK(file.metadata().at("adam_step") == "3");
+  CHECK(file.metadata().at("epoch") == "0");
+  const RunSummary summary = read_run(root.path());
+  CHECK(summary.state == RunSummary::State::kInterrupted);
+  CHECK(summary.epochs.empty());
+  CHECK_FALSE(summary.genotype.has_value());
+}
+
+TEST_CASE("malformed records are refused by file and line") {
+  const std::string header = csv_header(), row = csv_row(metrics_of(tiny().reports[0]));
+  CHECK(parse_metrics(header + row + row.substr(0, 9), "m").size() == 1);  // a torn end
+  const auto refusal = [](const std::string& csv) {
+    return message_of<FormatError>([&] { parse_metrics(csv, "m.csv"); });
+  };
+  CHECK(contains(refusal(""), "m.csv: line 1"));
+  CHECK(contains(refusal("epoch,lr\n"), "'epoch,lr' is not the header"));
+  CHECK(contains(refusal(header + row + "1,2\n"), "m.csv: line 3: 2 fields; expected 13"));
+  CHECK(contains(refusal(header + "x" + row), "line 2, epoch: 'x1' is not a whole number"));
+
+  const TemporaryDirectory root;
+  CHECK_THROWS_AS(read_run(root.path()), IoError);
+  append_to_file(root.path() / "metrics.csv", header);
+  const fs::path events = root.path() / "events.jsonl";
+  for (const auto& [line, expected] :
+       {std::pair{"[]", "line 1: expected an object"},
+        {R"({"type": "end"})", "line 1: schema: expected a whole number, found nothing"},
+        {R"({"schema": 2, "type": "end"})", "line 1: schema 2; expected 1"},
+        {R"({"schema": 1, "type": "end", "finished": 1})", "finished: expected true or false"},
+        {R"({"schema": 1, "schema": 1})", "line 1"},
+        {"{", "line 1"}}) {
+    CAPTURE(line);
+    write_file_atomically(events, std::string(line) + "\n");
+    const std::string message = message_of<FormatError>([&] { read_run(root.path()); });
+    CHECK(contains(message, "events.jsonl"));
+    CHECK(contains(message, expected));
+  }
+  write_file_atomically(events, std::string(R"({"schema": 1, "type": "a-later-one"})") + "\n");
+  CHECK(read_run(root.path()).epochs.empty());
+}
