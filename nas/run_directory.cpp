@@ -13,6 +13,7 @@
 #include <system_error>
 #include <variant>
 
+#include "engine/autograd.h"
 #include "engine/error.h"
 #include "engine/file.h"
 #include "engine/ops.h"
@@ -58,7 +59,7 @@ bool is_checkpoint(const std::string& name) {
   return false;
 }
 
-void create_directory(const fs::path& path) {
+void make_directory(const fs::path& path) {
   std::error_code error;
   fs::create_directories(path, error);
   if (error) throw IoError("create the directory", path, error.value());
@@ -151,7 +152,7 @@ RunDirectory::RunDirectory(fs::path path, Existing existing, int64_t keep_every)
                     "another directory",
                     quote(path_.native(), 4096)));
   }
-  create_directory(path_ / "ckpt");
+  make_directory(path_ / "ckpt");
   remove_former_run();
 }
 

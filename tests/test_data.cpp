@@ -1,25 +1,23 @@
-// Data sets: CIFAR-10 files, the generated patterns, augmentation, splits, the batch loader.
+// Data sets: CIFAR-10 files, the generated patterns, augmentation, splits.
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <numeric>
 #include <set>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "engine/error.h"
 #include "engine/random.h"
 #include "nas/data/augment.h"
 #include "nas/data/cifar10.h"
-#include "nas/data/loader.h"
 #include "nas/data/patterns.h"
 #include "nas/data/split.h"
 #include "tests/support/catch.h"
 #include "tests/support/files.h"
+#include "tests/support/images.h"
 
 using namespace oche;
 using namespace oche::nas;
@@ -37,7 +35,8 @@ std::string records(int64_t count) {
   for (int64_t r = 0; r < count; ++r) {
     bytes += static_cast<char>(r % 10);
     for (int c = 0; c < 3; ++c) {
-      for (int p = 0; p < 1024; ++p) bytes += static_cast<char>((r + 3 * p + 50 * c) % 256);
+      for (int p = 0; p < 1024; ++p)
+        bytes += static_cast<char>((r + int64_t{3} * p + int64_t{50} * c) % 256);
     }
   }
   return bytes;
@@ -45,28 +44,6 @@ std::string records(int64_t count) {
 
 void write(const fs::path& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary) << bytes;
-}
-
-// `size` images of (height, width, 2) in three classes; channel 0 counts the pixels of an image,
-// channel 1 is the image.
-Dataset marked_images(int64_t size, int64_t height = 5, int64_t width = 7) {
-  Dataset set{.name = "marked", .classes = 3, .height = height, .width = width, .channels = 2};
-  for (int64_t i = 0; i < size; ++i) {
-    for (int64_t p = 0; p < height * width; ++p) {
-      set.pixels.push_back(static_cast<uint8_t>(p + 1));
-      set.pixels.push_back(static_cast<uint8_t>(i));
-    }
-    set.labels.push_back(i % 3);
-  }
-  set.mean = {0, 0};
-  set.deviation = {1 / 255.0, 1 / 255.0};  // so that the output is the byte
-  return set;
-}
-
-std::vector<int64_t> range(int64_t n) {
-  std::vector<int64_t> all(static_cast<size_t>(n));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
 }
 
 std::vector<int64_t> class_counts(const Dataset& set, const std::vector<int64_t>& images) {
@@ -95,12 +72,12 @@ TEST_CASE("CIFAR-10 records become NHWC images") {
   append_cifar10_file(file, 12, set);
   append_cifar10_file(file, 12, set);
   REQUIRE(set.labels.size() == 24);
-  REQUIRE(set.pixels.size() == 24 * 3072);
+  REQUIRE(set.pixels.size() == size_t{24} * 3072);
   CHECK(set.labels[11] == 1);
   for (const auto& [r, p, c] :
        {std::array{0, 0, 0}, {0, 1, 0}, {0, 0, 2}, {7, 1023, 1}, {11, 500, 2}}) {
     CAPTURE(r, p, c);
-    CHECK(set.pixels[static_cast<size_t>((12 + r) * 3072 + p * 3 + c)] ==
+    CHECK(set.pixels[static_cast<size_t>(12 + r) * 3072 + static_cast<size_t>(p * 3 + c)] ==
           (r + 3 * p + 50 * c) % 256);
   }
 }
@@ -334,89 +311,4 @@ TEST_CASE("the split is a partition in proportion") {
     CAPTURE(fraction);
     CHECK_THROWS_AS(split_images(set, images, fraction, 3), std::invalid_argument);
   }
-}
-
-TEST_CASE("an epoch shows each image at most once and drops the short batch") {
-  const Dataset set = marked_images(30);
-  BatchLoader loader(set, range(23), {.batch = 5, .seed = 1, .augment = {.crop_flip = false}});
-  CHECK(loader.batches_per_epoch() == 4);
-  std::vector<int64_t> orders[2];
-  for (std::vector<int64_t>& order : orders) {
-    for (int64_t step = 0; step < 4; ++step) {
-      const HostBatch batch = loader.next();
-      CHECK(batch.epoch == &order - orders);
-      CHECK(batch.step == step);
-      CHECK(std::array{batch.n, batch.h, batch.w, batch.c} == std::array<int64_t, 4>{5, 5, 7, 2});
-      const auto& images = std::get<std::vector<float>>(batch.images);
-      REQUIRE(images.size() == 5 * 70);
-      for (size_t i = 0; i < 5; ++i) {
-        const auto index = std::llround(images[i * 70 + 1]);
-        CHECK(batch.labels[i] == index % 3);
-        order.push_back(index);
-      }
-    }
-    CHECK(std::set(order.begin(), order.end()).size() == 20);
-    CHECK(*std::max_element(order.begin(), order.end()) < 23);
-  }
-  CHECK(orders[0] != orders[1]);
-}
-
-TEST_CASE("batches depend on their address, not on timing or on where the loader started") {
-  const Dataset set = marked_images(30);
-  LoaderOptions options{
-      .batch = 7, .seed = 1, .stream = 2, .augment = {.cutout = 3}, .dtype = DType::kFloat64};
-  std::vector<HostBatch> reference;
-  BatchLoader eager(set, range(30), options);
-  for (int i = 0; i < 12; ++i) reference.push_back(eager.next());
-
-  for (int64_t start : {0, 1, 3, 5, 9}) {
-    for (const bool carried : {false, true}) {
-      options.epoch = carried ? 0 : start / 4;
-      options.step = carried ? start : start % 4;
-      BatchLoader loader(set, range(30), options);
-      for (size_t i = static_cast<size_t>(start); i < reference.size(); ++i) {
-        if (i % 3 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-        const HostBatch batch = loader.next();
-        CAPTURE(start, i);
-        CHECK(batch.images == reference[i].images);
-        CHECK(batch.labels == reference[i].labels);
-        CHECK(batch.epoch == reference[i].epoch);
-        CHECK(batch.step == reference[i].step);
-      }
-    }
-  }
-  options.epoch = options.step = 0;
-  for (const bool seed : {true, false}) {
-    LoaderOptions other = options;
-    ++(seed ? other.seed : other.stream);
-    CHECK(BatchLoader(set, range(30), other).next().images != reference[0].images);
-  }
-}
-
-TEST_CASE("the loader refuses what it cannot serve and reports what fails later") {
-  const Dataset set = marked_images(10);
-  CHECK(contains(
-      message_of<std::invalid_argument>([&] { BatchLoader(set, range(10), {.batch = 11}); }),
-      "--batch: 11; expected 1 <= batch <= 10"));
-  CHECK_THROWS_AS(BatchLoader(set, range(10), {.batch = 0}), std::invalid_argument);
-  CHECK_THROWS_AS(BatchLoader(set, {}, {.batch = 1}), std::invalid_argument);
-  CHECK_THROWS_AS(BatchLoader(set, range(10), {.batch = 1, .dtype = DType::kInt64}),
-                  std::invalid_argument);
-  CHECK_THROWS_AS(BatchLoader(set, range(10), {.batch = 1, .step = -1}), std::invalid_argument);
-
-  BatchLoader broken(set, {10}, {.batch = 1});
-  CHECK(contains(message_of<std::invalid_argument>([&] { broken.next(); }),
-                 "index 10; expected 0 <= index < 10"));
-  CHECK_THROWS_AS(broken.next(), std::invalid_argument);  // again, instead of waiting for ever
-}
-
-TEST_CASE("a plain batch keeps the order and augments nothing") {
-  const Dataset set = marked_images(10);
-  const HostBatch batch = plain_batch(set, std::vector<int64_t>{7, 2, 2}, DType::kFloat64);
-  CHECK(batch.labels == std::vector<int64_t>{1, 2, 2});
-  std::vector<double> expected;
-  for (const int64_t i : {7, 2, 2}) {
-    for (const double v : augmented<double>(set, {}, {}, i)) expected.push_back(v);
-  }
-  CHECK(std::get<std::vector<double>>(batch.images) == expected);
 }

@@ -1,9 +1,8 @@
 // Finding the first non-finite value.
-#include "engine/diagnose.h"
-
 #include <cmath>
 
 #include "engine/autograd.h"
+#include "engine/diagnose.h"
 #include "engine/error.h"
 #include "engine/ops.h"
 #include "tests/support/catch.h"
@@ -22,9 +21,13 @@ std::string complaint(F&& f) {
   return "none";
 }
 
-Tensor leaf(double value) { return Tensor::full({2}, value, DType::kFloat64).set_requires_grad(true); }
+Tensor leaf(double value) {
+  return Tensor::full({2}, value, DType::kFloat64).set_requires_grad(true);
+}
 
-bool starts_with(const std::string& text, const std::string& start) { return text.rfind(start, 0) == 0; }
+bool starts_with(const std::string& text, const std::string& start) {
+  return text.rfind(start, 0) == 0;
+}
 
 }  // namespace
 
@@ -64,7 +67,9 @@ TEST_CASE("a NaN in the forward pass is named with its op and labels") {
   CHECK(starts_with(complaint(work), "non-finite value in log at step 3, edge 5;"));
 }
 
-TEST_CASE("an infinity that only backward meets is named with the op and the labels of its forward pass") {
+TEST_CASE(
+    "an infinity that only backward meets is named with the op and the labels of its forward "
+    "pass") {
   const auto work = [] {
     const Tensor x = leaf(0);
     Tensor loss;

@@ -309,6 +309,13 @@ TEST_CASE("the variance survives a mean of a hundred deviations", "[kernels]") {
   }
 }
 
+TEST_CASE("a NaN shows in the mean and the variance of its channel alone", "[kernels]") {
+  CpuContext ctx(1);
+  const auto s = run_statistics<float>(ctx, 3, 2, {1, 1, kNaN, 1, 1, 1});
+  CHECK(worst_error(s.mean, {kNaN, 1}) == 0);
+  CHECK(worst_error(s.var, {kNaN, 0}) == 0);
+}
+
 TEST_CASE("a constant channel has variance zero", "[kernels]") {
   CpuContext ctx(1);
   const auto s = run_statistics<float>(ctx, 3000, 3, Values(9000, 1e6));

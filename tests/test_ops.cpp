@@ -1,4 +1,5 @@
-// Every row of the table of op cases: values, strides, threads, and derivatives against finite differences.
+// Every row of the table of op cases: values, strides, threads, and derivatives against finite
+// differences.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -30,7 +31,8 @@ std::vector<uint64_t> bits(const Tensor& t) {
   return words;
 }
 
-// The same values behind strides that are not those of a contiguous tensor: every second element of a wider one.
+// The same values behind strides that are not those of a contiguous tensor: every second element of
+// a wider one.
 Tensor scattered(const Tensor& t) {
   if (t.rank() == 0) return t;
   const NoGrad no_grad;
@@ -39,7 +41,8 @@ Tensor scattered(const Tensor& t) {
   return slice(wide, dim, 1, 2 * t.size(dim) + 1, 2).detach().set_requires_grad(t.requires_grad());
 }
 
-// The value of a row, then its gradients: everything that must not depend on strides, threads or repetition.
+// The value of a row, then its gradients: everything that must not depend on strides, threads or
+// repetition.
 std::vector<std::vector<uint64_t>> all_bits(const OpCase& c, std::span<const Tensor> inputs) {
   const Tensor y = c.fn(inputs);
   std::vector<std::vector<uint64_t>> result{bits(y)};
@@ -59,10 +62,11 @@ Differentiable function_of(const OpCase& c) {
   return [&c](std::span<const Tensor> inputs) { return std::vector{c.fn(inputs)}; };
 }
 
-// Rounding of a sum of `terms` products, each at most `scale`, with room for a few operations around it.
+// Rounding of a sum of `terms` products, each at most `scale`, with room for a few operations
+// around it.
 double tolerance(DType dtype, double terms, double scale) {
-  const double eps =
-      dtype == DType::kFloat32 ? std::numeric_limits<float>::epsilon() : std::numeric_limits<double>::epsilon();
+  const double eps = dtype == DType::kFloat32 ? std::numeric_limits<float>::epsilon()
+                                              : std::numeric_limits<double>::epsilon();
   return eps * (16 + 2 * std::sqrt(terms)) * std::max(1.0, scale);
 }
 
@@ -141,7 +145,8 @@ TEST_CASE("values and gradients have the same bits for any number of threads, an
 
 TEST_CASE("first derivatives agree with finite differences") {
   for_each_case([](const OpCase& c, const Shapes& shapes) {
-    const GradcheckReport r = gradcheck(function_of(c), tensors(c, samples(c, shapes), DType::kFloat64));
+    const GradcheckReport r =
+        gradcheck(function_of(c), tensors(c, samples(c, shapes), DType::kFloat64));
     CAPTURE(to_string(r));
     REQUIRE(r.worst_error <= kGradTolerance);
   });
@@ -150,7 +155,8 @@ TEST_CASE("first derivatives agree with finite differences") {
 TEST_CASE("second derivatives agree with finite differences of the first") {
   for_each_case([](const OpCase& c, const Shapes& shapes) {
     if (c.order < 2) return;
-    const GradcheckReport r = gradgradcheck(function_of(c), tensors(c, samples(c, shapes), DType::kFloat64));
+    const GradcheckReport r =
+        gradgradcheck(function_of(c), tensors(c, samples(c, shapes), DType::kFloat64));
     CAPTURE(to_string(r));
     REQUIRE(r.worst_error <= kGradTolerance);
   });
@@ -159,16 +165,21 @@ TEST_CASE("second derivatives agree with finite differences of the first") {
 TEST_CASE("gradcheck notices a wrong rule, a missing term and a NaN") {
   const Tensor x = Tensor::from(std::vector{0.5, -1.5}, {2}).set_requires_grad(true);
   const auto worst = [&](auto fn) {
-    return gradcheck([&](std::span<const Tensor> a) { return std::vector<Tensor>{fn(a[0])}; }, std::vector{x}).worst_error;
+    return gradcheck([&](std::span<const Tensor> a) { return std::vector<Tensor>{fn(a[0])}; },
+                     std::vector{x})
+        .worst_error;
   };
   CHECK(worst([](const Tensor& a) { return a * a; }) <= kGradTolerance);
   CHECK(worst([](const Tensor& a) { return a * a.detach(); }) == Approx(0.5));
-  CHECK(worst([](const Tensor& a) { return a * 1.000001 + (a * -1e-6).detach(); }) == Approx(1e-6).epsilon(1e-3));
+  CHECK(worst([](const Tensor& a) { return a * 1.000001 + (a * -1e-6).detach(); }) ==
+        Approx(1e-6).epsilon(1e-3));
   CHECK(worst([](const Tensor& a) { return a.detach(); }) == Approx(1));
   CHECK(std::isnan(worst([](const Tensor& a) { return a * std::nan(""); })));
 
   const auto cube = [](std::span<const Tensor> a) { return std::vector{a[0] * a[0] * a[0]}; };
-  const auto broken = [](std::span<const Tensor> a) { return std::vector{a[0] * a[0] * a[0].detach() * 1.5}; };
+  const auto broken = [](std::span<const Tensor> a) {
+    return std::vector{a[0] * a[0] * a[0].detach() * 1.5};
+  };
   CHECK(gradgradcheck(cube, std::vector{x}).worst_error <= kGradTolerance);
   CHECK(gradgradcheck(broken, std::vector{x}).worst_error > 0.1);
   CHECK_THROWS_AS(gradcheck(cube, std::vector{cast(x, DType::kFloat32)}), std::invalid_argument);

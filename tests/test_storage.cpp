@@ -1,9 +1,8 @@
 // Storage: accounting, reuse, dry runs.
-#include "engine/storage.h"
-
 #include "engine/autograd.h"
 #include "engine/error.h"
 #include "engine/ops.h"
+#include "engine/storage.h"
 #include "tests/support/catch.h"
 
 using namespace oche;
@@ -11,7 +10,8 @@ using namespace oche;
 namespace {
 
 struct Usage {
-  int64_t peak, macs, left;  // bytes above those held before, multiply-adds, bytes still held afterwards
+  int64_t peak, macs,
+      left;  // bytes above those held before, multiply-adds, bytes still held afterwards
 };
 
 // A step: convolution, batch normalisation, pooling, and their gradients.
@@ -87,7 +87,9 @@ TEST_CASE("out of memory names the op, what was asked and what is held") {
 }
 
 TEST_CASE("a dry run walks a step without touching data, with the same peak and multiply-adds") {
-  const auto ones = [](const Shape& s) { return Tensor::ones(s, DType::kFloat32).set_requires_grad(true); };
+  const auto ones = [](const Shape& s) {
+    return Tensor::ones(s, DType::kFloat32).set_requires_grad(true);
+  };
   const Shape x{4, 32, 32, 16}, w{3, 3, 16, 24}, c{24};
   const Usage real = step(Tensor::ones(x, DType::kFloat32), ones(w), ones(c), ones(c));
   const int64_t before = memory_stats().live;

@@ -122,7 +122,7 @@ void batch_norm_statistics(
       centre += delta * share;
     }
     mean[c] = static_cast<T>(centre);
-    var[c] = static_cast<T>(std::max(0.0, spread) / std::max(1.0, static_cast<double>(rows)));
+    var[c] = static_cast<T>(std::max(spread, 0.0) / std::max(1.0, static_cast<double>(rows)));
   }
 }
 

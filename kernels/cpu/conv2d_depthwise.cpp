@@ -30,8 +30,8 @@ struct TapRows {
   int64_t tap[kMaxTaps];  // the row of the kernel
 };
 
-// One gather of a convolution or of its adjoint: target = gated(sum over taps of w *
-// gated(source)).
+// One gather of a convolution or of its adjoint:
+//   target = gated(sum over taps of w * gated(source)).
 template <typename T>
 struct Correlation {
   const Gather& g;

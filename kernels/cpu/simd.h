@@ -31,8 +31,8 @@ struct Vec {
   using Native __attribute__((vector_size(kN * sizeof(T)))) = T;
   Native v;
 
-  // Any alignment. Both compilers let a vector alias its element type, and nothing more, as memcpy
-  // would.
+  // At any alignment. A vector may alias its element type and no other: unlike one by memcpy, a
+  // store does not make the compiler read extents and pointers again.
   static Vec load(const T* p) { return {*reinterpret_cast<const Unaligned*>(p)}; }
   static Vec broadcast(T s) { return {s - Native{}}; }
   void store(T* p) const { *reinterpret_cast<Unaligned*>(p) = v; }
@@ -60,18 +60,6 @@ using WideVec = Vec<T, kMaxLanes<T>>;
 template <typename T, int kN>
 Vec<T, kN> operator+(Vec<T, kN> a, Vec<T, kN> b) {
   return {a.v + b.v};
-}
-template <typename T, int kN>
-Vec<T, kN> operator-(Vec<T, kN> a, Vec<T, kN> b) {
-  return {a.v - b.v};
-}
-template <typename T, int kN>
-Vec<T, kN> operator*(Vec<T, kN> a, Vec<T, kN> b) {
-  return {a.v * b.v};
-}
-template <typename T, int kN>
-Vec<T, kN> operator/(Vec<T, kN> a, Vec<T, kN> b) {
-  return {a.v / b.v};
 }
 
 // 0 where gate <= 0, else x; so a NaN in the gate lets x through.
@@ -121,8 +109,8 @@ struct VecTag {
   using type = V;
 };
 
-// Cuts [first, n) into at most a few ranges, each of whole vectors: body(VecTag<V>, begin, end), V
-// from the widest vector down to 16 bytes, then scalars.
+// Cuts [first, n) into a few ranges of whole vectors: body(VecTag<V>, begin, end), V from the
+// widest vector down to 16 bytes, then scalars.
 template <typename T, int kN = kMaxLanes<T>, typename Body>
 void for_vector_ranges(int64_t first, int64_t n, const Body& body) {
   const int64_t end = first + (n - first) / kN * kN;

@@ -51,7 +51,7 @@ fs::path find_folder(const fs::path& directory) {
   std::error_code ignored;
   const bool inside =
       !is_file(directory / kTrainFiles[0]) && fs::is_directory(directory / kFolder, ignored);
-  const fs::path folder = inside ? directory / kFolder : directory;
+  fs::path folder = inside ? directory / kFolder : directory;
   std::string missing;
   for (const std::string_view file : {kTrainFiles[0],
                                       kTrainFiles[1],

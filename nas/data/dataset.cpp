@@ -16,7 +16,7 @@ void measure_channels(TrainTest& sets) {
   }
   train.mean.assign(channels, 0);
   train.deviation.assign(channels, 1);
-  const double count = static_cast<double>(train.pixels.size() / channels);
+  const auto count = static_cast<double>(train.height * train.width * train.size());
   for (size_t c = 0; c < channels && count > 0; ++c) {
     const double mean = static_cast<double>(sum[c]) / count;
     const double variance = std::fma(-mean, mean, static_cast<double>(squares[c]) / count);

@@ -6,8 +6,9 @@
 // (5 kinds: horizontal, vertical or diagonal stripes, checks, dots) and whether the textured pair
 // lies side by side or one above the other: 5 x 2 = 10 classes, each unchanged by a horizontal
 // flip. Colours, polarity, contrast, period, phase, slant, size, place and noise are random, so
-// that the mean image says next to nothing about the class: a linear classifier on the pixels stays
-// below 45 %, a small convolutional network passes 90 % (benchmarks/patterns_baselines.py).
+// that the mean image says next to nothing about the class. Test accuracy at the default sizes,
+// seed 0: a linear classifier on the pixels at most 14.5 %, a five-layer convolutional network of
+// 42,906 parameters 96.7 % after 5 epochs (benchmarks/patterns_baselines.py).
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
-// The table of op cases: for every op, what it computes, on which shapes, and how smooth it is. Value tests, gradient checks
-// and benchmarks walk over it; `op_records` fails when an op has no row.
+// The table of op cases: for every op, what it computes, on which shapes, and how smooth it is.
+// Value tests, gradient checks and benchmarks walk over it; `op_records` fails when an op has no
+// row.
 #pragma once
 
 #include <functional>
@@ -14,8 +15,8 @@ namespace oche {
 using Args = std::span<const Tensor>;
 using Shapes = std::vector<Shape>;  // of all inputs
 
-// All samples have magnitudes from 0.2 to 1.5, distinct within a tensor: away from kinks, poles and ties by more than the step
-// of a difference quotient.
+// All samples have magnitudes from 0.2 to 1.5, distinct within a tensor: away from kinks, poles and
+// ties by more than the step of a difference quotient.
 enum class Domain { kSigned, kPositive };
 
 struct OpCase {
@@ -46,8 +47,11 @@ std::vector<Tensor> tensors(const OpCase& c, std::span<const ref::Array> samples
 // All elements of `parts` in one row, for rows about functions with several results.
 Tensor flat(const std::vector<Tensor>& parts);
 // d <g, y> / d xs, recorded: how rows reach the backward ops.
-std::vector<Tensor> recorded_gradient(const Tensor& y, const Tensor& g, const std::vector<Tensor>& xs);
-// An index tensor for gather and scatter_add, and its double: entry i of the row-major order is (5 i + 2) mod n.
+std::vector<Tensor> recorded_gradient(const Tensor& y,
+                                      const Tensor& g,
+                                      const std::vector<Tensor>& xs);
+// An index tensor for gather and scatter_add, and its double: entry i of the row-major order is (5
+// i + 2) mod n.
 Tensor sample_index(const Shape& shape, int64_t n);
 ref::Array sample_index_array(const Shape& shape, int64_t n);
 

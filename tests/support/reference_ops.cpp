@@ -5,67 +5,26 @@
 #include <cmath>
 
 #include "tests/support/reference.h"
+#include "tests/support/reference_conv.h"
 
 namespace oche::ref {
 namespace {
 
-int64_t out_extent(int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
-  return (in + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1;
+kernels::Conv2dShape describe(const Shape& x, const Shape& w, const Conv2dOptions& o) {
+  return {.N = x[0],
+          .H = x[1],
+          .W = x[2],
+          .C = x[3],
+          .kernel_h = w[0],
+          .kernel_w = w[1],
+          .out_C = w[3],
+          .groups = o.groups,
+          .stride = o.stride,
+          .padding = o.padding,
+          .dilation = o.dilation};
 }
-
-double gated(const Array& x, const Array* gate, const Index& i) {
-  return gate && (*gate)(i) <= 0 ? 0 : x(i);
-}
-
-// Calls f(r, s, h, w) for the taps of output pixel (p, q) that lie inside the image (H, W).
-template <typename F>
-void for_taps(const Index& extents,
-              int64_t p,
-              int64_t q,
-              int64_t stride,
-              int64_t padding,
-              int64_t dilation,
-              F&& f) {
-  const int64_t kernel_h = extents[0], kernel_w = extents[1], H = extents[2], W = extents[3];
-  for (int64_t r = 0; r < kernel_h; ++r) {
-    for (int64_t s = 0; s < kernel_w; ++s) {
-      const int64_t h = p * stride - padding + r * dilation,
-                    w = q * stride - padding + s * dilation;
-      if (h >= 0 && h < H && w >= 0 && w < W) f(r, s, h, w);
-    }
-  }
-}
-
-// Calls f(x index, weight index, output index) for every product that a convolution sums.
-template <typename F>
-void for_products(const Shape& x, const Shape& w, const Conv2dOptions& o, F&& f) {
-  const int64_t P = out_extent(x[1], w[0], o.stride, o.padding, o.dilation);
-  const int64_t Q = out_extent(x[2], w[1], o.stride, o.padding, o.dilation);
-  const int64_t per_group = w[3] / o.groups;
-  generate({x[0], P, Q, w[3]}, [&](const Index& i) {
-    const int64_t first_channel = i[3] / per_group * w[2];
-    for_taps({w[0], w[1], x[1], x[2]},
-             i[1],
-             i[2],
-             o.stride,
-             o.padding,
-             o.dilation,
-             [&](int64_t r, int64_t s, int64_t h, int64_t q) {
-               for (int64_t c = 0; c < w[2]; ++c)
-                 f(Index{i[0], h, q, first_channel + c}, Index{r, s, c, i[3]}, i);
-             });
-    return 0.0;
-  });
-}
-
-Array zeros(const Shape& shape) {
-  return {shape, std::vector<double>(numel(shape))};
-}
-
-double& element(Array& x, const Index& i) {
-  int64_t at = 0;
-  for (size_t d = 0; d < i.size(); ++d) at = at * x.shape[d] + i[d];
-  return x.values[static_cast<size_t>(at)];
+Values optional(const Array* x) {
+  return x ? x->values : Values();
 }
 
 kernels::Pool2dShape describe(const Shape& x, const Pool2dOptions& o) {
@@ -130,7 +89,7 @@ Array embed(const Array& x, int dim, int64_t size, int64_t start, int64_t step) 
 }
 
 Array concat(Arrays xs, int dim) {
-  Array y = zeros(with(xs[0].shape, dim, 0));
+  Array y{with(xs[0].shape, dim, 0), {}};
   for (const Array& x : xs) {
     const int64_t before = y.shape[dim];
     y = generate(with(y.shape, dim, before + x.shape[dim]), [&](const Index& i) {
@@ -162,14 +121,8 @@ Array matmul(const Array& a, const Array& b, MatmulOptions o) {
 }
 
 Array conv2d(const Array& x, const Array& w, const Conv2dOptions& o, const Array* gate) {
-  Array y = zeros({x.shape[0],
-                   out_extent(x.shape[1], w.shape[0], o.stride, o.padding, o.dilation),
-                   out_extent(x.shape[2], w.shape[1], o.stride, o.padding, o.dilation),
-                   w.shape[3]});
-  for_products(x.shape, w.shape, o, [&](const Index& i, const Index& j, const Index& k) {
-    element(y, k) += gated(x, gate, i) * w(j);
-  });
-  return y;
+  const kernels::Conv2dShape s = describe(x.shape, w.shape, o);
+  return {{s.N, s.out_h(), s.out_w(), s.out_C}, conv2d(s, x.values, optional(gate), w.values)};
 }
 
 Array conv2d_input_grad(const Array& g,
@@ -177,11 +130,8 @@ Array conv2d_input_grad(const Array& g,
                         const Shape& x_shape,
                         const Conv2dOptions& o,
                         const Array* gate) {
-  Array dx = zeros(x_shape);
-  for_products(x_shape, w.shape, o, [&](const Index& i, const Index& j, const Index& k) {
-    if (!gate || (*gate)(i) > 0) element(dx, i) += g(k) * w(j);
-  });
-  return dx;
+  return {x_shape,
+          conv2d_input_grad(describe(x_shape, w.shape, o), g.values, optional(gate), w.values)};
 }
 
 Array conv2d_weight_grad(const Array& x,
@@ -189,11 +139,8 @@ Array conv2d_weight_grad(const Array& x,
                          const Shape& w_shape,
                          const Conv2dOptions& o,
                          const Array* gate) {
-  Array dw = zeros(w_shape);
-  for_products(x.shape, w_shape, o, [&](const Index& i, const Index& j, const Index& k) {
-    element(dw, j) += gated(x, gate, i) * g(k);
-  });
-  return dw;
+  return {w_shape,
+          conv2d_weight_grad(describe(x.shape, w_shape, o), x.values, optional(gate), g.values)};
 }
 
 Array max_pool2d(const Array& x, const Pool2dOptions& o) {

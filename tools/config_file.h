@@ -1,0 +1,15 @@
+// Configuration files.
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "tools/settings.h"
+
+namespace oche::tools {
+
+// The settings in a TOML file. Throws UsageError naming file, line and column for
+// what is not TOML, for an unknown key, and for a value of the wrong type.
+std::vector<Assignment> read_config_file(const std::filesystem::path& path);
+
+}  // namespace oche::tools

@@ -1,0 +1,230 @@
+// oche search: looks for an architecture and leaves a run directory.
+#include "nas/search.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "engine/error.h"
+#include "engine/runtime.h"
+#include "nas/checkpoint.h"
+#include "nas/environment.h"
+#include "nas/run_directory.h"
+#include "tools/commands.h"
+#include "tools/data_sets.h"
+#include "tools/exit_code.h"
+#include "tools/progress.h"
+#include "tools/setting_options.h"
+#include "tools/signals.h"
+
+namespace oche::tools {
+namespace {
+
+using json = nlohmann::ordered_json;
+using nas::SearchResult;
+
+constexpr const char* kNotes =
+    R"(Where a setting comes from, later ones first: flags, --set, environment (OCHE_ and the flag in capitals,
+such as OCHE_TRAIN_SIZE), --config, the method's preset, the defaults in brackets.
+Results go to stdout: the genotype, or one JSON document. The test images are never used.
+
+Examples:
+  oche search --method darts --dataset cifar10 --dry-run
+  oche search --train-size 64 --layers 3 --channels 4 --steps 2 --batch 8 --epochs 1 --out runs/first --force
+)";
+
+struct Arguments {
+  explicit Arguments(CLI::App& command) : settings(command) {}
+
+  SettingOptions settings;
+  std::string out, init, device = "auto";
+  int threads = static_cast<int>(std::thread::hardware_concurrency()) + 1;
+  int64_t keep_every = 0;
+  bool force = false, dry_run = false, json = false;
+};
+
+class Observer final : public nas::SearchObserver {
+ public:
+  Observer(nas::Search& search, const nas::RunDirectory& directory, Console& console)
+      : search_(search), directory_(directory), progress_(console, search.config().epochs) {}
+
+  void on_step(const nas::StepReport& report) override { progress_.step(report); }
+  void on_epoch(const nas::EpochReport& report) override {
+    directory_.record_epoch(search_, report);
+    progress_.epoch(report);
+  }
+  bool keep_going() override { return signals_.received() == 0; }
+
+  int signal() const { return signals_.received(); }
+
+ private:
+  nas::Search& search_;
+  const nas::RunDirectory& directory_;
+  Progress progress_;
+  SignalWatch signals_;
+};
+
+void choose_device(const std::string& device, Console& console) {
+  constexpr std::string_view kReason = "this build has no CUDA back end";
+  if (device == "auto") {
+    console.note(fmt::format("device: cpu (auto; {})", kReason));
+  } else if (device == "cuda" || (device.starts_with("cuda:") && device.size() > 5 &&
+                                  device.find_first_not_of("0123456789", 5) == device.npos)) {
+    throw DeviceError(fmt::format("--device {}: {}; use --device cpu", device, kReason));
+  } else if (device != "cpu") {
+    throw UsageError(
+        fmt::format("--device: {} is not a device; expected auto, cpu or cuda[:N]", quote(device)));
+  }
+}
+
+// One of the threads makes batches; with a single one it shares its processor with the search.
+void use_threads(int threads) {
+  if (threads < 1)
+    throw UsageError(fmt::format("--threads: {} is not allowed; expected 1 or more", threads));
+  set_num_threads(std::max(1, threads - 1));
+}
+
+nas::SearchCost cost_of(const SearchConfig& config, const DataSet& set) {
+  if (config.train_size > set.train_images) {
+    throw UsageError(fmt::format("--train-size: {} is not allowed; {} has {} training images",
+                                 config.train_size,
+                                 set.name,
+                                 set.train_images));
+  }
+  const nas::SearchCost cost =
+      nas::estimate_cost(config, set.train_images, set.side, set.channels, set.classes);
+  if (cost.steps == 0) {
+    throw UsageError(fmt::format(
+        "--batch: {} is not allowed; more than the images that train the weights", config.batch));
+  }
+  return cost;
+}
+
+int dry_run(const SearchConfig& config, bool as_json) {
+  const nas::SearchCost cost = cost_of(config, find_data_set(config.dataset));
+  if (as_json) {
+    const json document = {{"schema", 1},
+                           {"weights", cost.weights},
+                           {"alphas", cost.alphas},
+                           {"macs_per_image", cost.macs_per_image},
+                           {"peak_bytes", cost.peak_bytes},
+                           {"steps", cost.steps}};
+    fmt::print("{}\n", document.dump(2));
+  } else {
+    fmt::print("weights         {}\n", cost.weights);
+    fmt::print("alphas          {}\n", cost.alphas);
+    fmt::print("MACs per image  {} (one forward pass)\n", cost.macs_per_image);
+    fmt::print("peak memory     {:.1f} MiB (estimate, of tensors)\n",
+               static_cast<double>(cost.peak_bytes) / (1 << 20));
+    fmt::print("steps           {}\n", cost.steps);
+  }
+  return kDone;
+}
+
+void print_result(const SearchResult& result,
+                  const nas::Search& search,
+                  const std::filesystem::path& directory,
+                  double seconds,
+                  bool as_json) {
+  if (!as_json) {
+    if (result.finished) {
+      fmt::print("{}\n",
+                 nas::has_text(result.genotype) ? nas::to_text(result.genotype)
+                                                : nas::to_json(result.genotype));
+    }
+    return;
+  }
+  json document = {{"schema", 1}, {"finished", result.finished}, {"steps", search.steps_done()}};
+  if (result.finished) {
+    document["genotype"] = json::parse(nas::to_json(result.genotype));
+    if (nas::has_text(result.genotype)) document["genotype_text"] = nas::to_text(result.genotype);
+    document["train_accuracy"] = result.train_accuracy;
+    document["search_accuracy"] = result.search_accuracy;
+    document["discrete_accuracy"] = result.discrete_accuracy;
+  }
+  document["run_directory"] = directory.native();
+  document["seconds"] = seconds;
+  fmt::print("{}\n", document.dump(2));
+}
+
+int search(const Arguments& args, Console& console) {
+  const auto start = std::chrono::steady_clock::now();
+  const SearchConfig config = args.settings.resolve();
+  choose_device(args.device, console);
+  use_threads(args.threads);
+  if (args.dry_run) return dry_run(config, args.json);
+
+  const nas::Dataset images = find_data_set(config.dataset).load_train(config.data_dir);
+  nas::Search search(config, images);
+  if (!args.init.empty()) nas::load_initial_state(search.state(), args.init);
+
+  // Nothing is written before all of this has succeeded.
+  const std::string default_out =
+      fmt::format("runs/{}-{}-seed{}", config.method, config.dataset, config.seed);
+  nas::RunDirectory directory(args.out.empty() ? default_out : args.out,
+                              args.force ? nas::Existing::kReplace : nas::Existing::kRefuse,
+                              args.keep_every);
+  const std::string toml = to_toml(config);
+  directory.write_config(toml);
+  directory.write_environment(nas::environment_json(toml, config.seed));
+  directory.record_start(search);
+  console.note(fmt::format("run directory: {}", directory.path().native()));
+  console.detail(toml);
+
+  Observer observer(search, directory, console);
+  const SearchResult result = search.run(observer);
+  const std::vector<std::string> written = directory.finish(search, result);
+  if (result.finished) {
+    console.note(
+        fmt::format("whole halves: accuracy train {:.2f} %, search {:.2f} %, derived {:.2f} %",
+                    100 * result.train_accuracy,
+                    100 * result.search_accuracy,
+                    100 * result.discrete_accuracy));
+  } else {
+    console.note(fmt::format("stopped after {} steps; checkpoint: {}",
+                             search.steps_done(),
+                             (directory.path() / written.front()).native()));
+  }
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  print_result(result, search, directory.path(), seconds.count(), args.json);
+  return result.finished ? kDone : kSignal + observer.signal();
+}
+
+}  // namespace
+
+Command add_search(CLI::App& app, Console& console) {
+  CLI::App* command =
+      app.add_subcommand("search", "Search for an architecture by gradient descent");
+  auto args = std::make_shared<Arguments>(*command);
+
+  const std::string run = "Run";
+  const auto option =
+      [&](const char* name, auto& value, const char* placeholder, const std::string& help) {
+        return command->add_option(name, value, help)->option_text(placeholder)->group(run);
+      };
+  option("--out", args->out, "DIR", "run directory [runs/METHOD-DATASET-seedSEED]");
+  command->add_flag("--force", args->force, "replace the run that is in it")->group(run);
+  option("--init", args->init, "FILE", "start from the weights in a checkpoint or weight file");
+  option("--keep-every",
+         args->keep_every,
+         "N",
+         "epochs between checkpoints that stay; 0: first, middle, last [0]");
+  option("--device", args->device, "NAME", "auto, cpu or cuda[:N] [auto]")->envname("OCHE_DEVICE");
+  option(
+      "--threads",
+      args->threads,
+      "N",
+      fmt::format("threads in all, one of which loads images [processors + 1: {}]", args->threads))
+      ->envname("OCHE_THREADS");
+  command->add_flag("--dry-run", args->dry_run, "print size, memory and steps; touch nothing")
+      ->group(run);
+  add_output_options(*command, console, args->json);
+  command->footer(kNotes);
+  return {command, [args, &console] { return search(*args, console); }};
+}
+
+}  // namespace oche::tools

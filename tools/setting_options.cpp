@@ -1,0 +1,87 @@
+// Makes options out of the table of settings.
+#include "tools/setting_options.h"
+
+#include <fmt/format.h>
+
+#include "tools/config_file.h"
+
+namespace oche::tools {
+namespace {
+
+std::string heading(const Setting& setting) {
+  const std::string_view section = setting.section();
+  if (section.empty()) return "Search";
+  if (section == "weights") return "Weights (SGD, cosine rate by epoch)";
+  if (section == "alphas") return "Alphas (Adam)";
+  if (section == "gradient") return "Architecture gradient";
+  std::string title(section);
+  title[0] = static_cast<char>(title[0] - 'a' + 'A');
+  return title;
+}
+
+std::string placeholder(const Setting& setting) {
+  if (setting.is_switch()) return " ";
+  if (setting.choices || setting.key == "dtype") return "NAME";
+  if (std::holds_alternative<std::string SearchConfig::*>(setting.member)) return "DIR";
+  return std::holds_alternative<double SearchConfig::*>(setting.member) ? "X" : "N";
+}
+
+std::string description(const Setting& setting) {
+  std::string text(setting.help);
+  if (setting.choices) {
+    for (const char* before = ": "; const std::string& choice : setting.choices()) {
+      text += std::exchange(before, ", ") + choice;
+    }
+  }
+  const bool by_method = setting.key == "gradient.name";
+  const std::string value = by_method ? "by method" : value_text({}, setting);
+  return fmt::format("{} [{}]  ({})", text, value, setting.key);
+}
+
+}  // namespace
+
+SettingOptions::SettingOptions(CLI::App& command) {
+  flags_.reserve(settings().size());  // options keep references to what they fill
+  for (const Setting& s : settings()) {
+    if (s.flag.empty()) continue;
+    std::string& value = flags_.emplace_back(&s, "").second;
+    const std::string name = fmt::format("--{}", s.flag);
+    CLI::Option* option = s.is_switch()
+                              ? command.add_flag(fmt::format("{},!--no-{}", name, s.flag), value)
+                              : command.add_option(name, value);
+    option->description(description(s))->option_text(placeholder(s))->group(heading(s));
+    option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    options_.push_back(option);
+  }
+  const std::string group = "Sources of settings";
+  command
+      .add_option("--config", config_file_, "TOML file; its keys are those in parentheses above")
+      ->option_text("FILE")
+      ->group(group);
+  command
+      .add_option(
+          "--set", set_, "one setting by its key; may be repeated. See also the notes below")
+      ->option_text("KEY=VALUE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->group(group);
+}
+
+SearchConfig SettingOptions::resolve() const {
+  std::vector<Assignment> assignments;
+  const auto add = [&](std::vector<Assignment> more) {
+    assignments.insert(assignments.end(), more.begin(), more.end());
+  };
+  if (!config_file_.empty()) add(read_config_file(config_file_));
+  add(read_environment());
+  for (const std::string& text : set_) add({parse_assignment(text)});
+  for (size_t i = 0; i < flags_.size(); ++i) {
+    const auto& [setting, value] = flags_[i];
+    if (options_[i]->count() > 0) {
+      assignments.push_back({setting, value, fmt::format("--{}", setting->flag)});
+    }
+  }
+  return tools::resolve(assignments);
+}
+
+}  // namespace oche::tools

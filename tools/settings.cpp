@@ -1,0 +1,267 @@
+// The table of settings, and what follows from it.
+#include "tools/settings.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <type_traits>
+
+#include "engine/error.h"
+#include "nas/arch_gradient.h"
+#include "nas/method.h"
+#include "tools/data_sets.h"
+#include "tools/exit_code.h"
+#include "tools/suggest.h"
+
+namespace oche::tools {
+namespace {
+
+std::vector<std::string> method_names() {
+  std::vector<std::string> names;
+  for (const nas::Method& m : nas::methods()) names.emplace_back(m.name);
+  return names;
+}
+
+std::vector<std::string> gradient_names() {
+  const auto names = nas::arch_gradient_names();
+  return {names.begin(), names.end()};
+}
+
+using C = SearchConfig;
+
+// Sections stay together, keys outside of sections come first: the order of config.toml and --help.
+const Setting kSettings[] = {
+    {"method", "method", "search method, a preset of the settings below", &C::method, method_names},
+    {"seed", "seed", "of everything random, 0 to 2^63 - 1", &C::seed},
+    {"dtype", "dtype", "element type of the computation: f32 or f64", &C::dtype},
+
+    {"data.set", "dataset", "which images", &C::dataset, data_set_names},
+    {"data.dir", "data", "directory with downloaded data sets", &C::data_dir},
+    {"data.train-size",
+     "train-size",
+     "training images used in all, evenly by class; 0: all",
+     &C::train_size},
+    {"data.train-fraction",
+     "train-fraction",
+     "share of them that trains the weights; the rest trains the alphas",
+     &C::train_fraction},
+    {"data.augment", "augment", "random crop and flip", &C::augment},
+    {"data.cutout", "cutout", "side of the erased square, pixels; 0: none", &C::cutout},
+
+    {"network.layers", "layers", "cells in a row", &C::layers},
+    {"network.channels", "channels", "channels of the first cell", &C::channels},
+    {"network.steps", "steps", "intermediate nodes of a cell", &C::steps},
+    {"network.multiplier", "multiplier", "nodes that make a cell's output", &C::multiplier},
+    {"network.stem-multiplier",
+     "stem-multiplier",
+     "channels of the stem, times --channels",
+     &C::stem_multiplier},
+
+    {"schedule.epochs", "epochs", "epochs of search", &C::epochs},
+    {"schedule.batch", "batch", "images in a batch", &C::batch},
+
+    {"weights.lr", "lr", "SGD's rate at the start of the cosine", &C::lr},
+    {"weights.lr-min", "lr-min", "rate at its end", &C::lr_min},
+    {"weights.momentum", "momentum", "SGD's momentum", &C::momentum},
+    {"weights.decay", "weight-decay", "L2 penalty on weights", &C::weight_decay},
+    {"weights.grad-clip",
+     "grad-clip",
+     "largest norm of the gradient; 0: no clipping",
+     &C::grad_clip},
+
+    {"alphas.lr", "alpha-lr", "Adam's rate", &C::alpha_lr},
+    {"alphas.beta1", "alpha-beta1", "decay of Adam's first moment", &C::alpha_beta1},
+    {"alphas.beta2", "alpha-beta2", "decay of Adam's second moment", &C::alpha_beta2},
+    {"alphas.decay", "alpha-weight-decay", "L2 penalty on alphas", &C::alpha_weight_decay},
+    {"alphas.init", "alpha-init", "standard deviation of the first alphas", &C::alpha_init},
+
+    {"gradient.name",
+     "gradient",
+     "estimator of the architecture gradient",
+     &C::gradient,
+     gradient_names},
+    {"gradient.radius", "", "finite-difference: length of the probe, over all weights", &C::radius},
+};
+
+[[noreturn]] void reject(const Assignment& a, const std::string& expected) {
+  throw UsageError(
+      fmt::format("{}: {} is not allowed; expected {}", a.where, quote(a.value), expected));
+}
+
+template <typename T>
+T parse_number(const Assignment& a, const std::string& expected) {
+  T value{};
+  const char* end = a.value.data() + a.value.size();
+  const auto [stop, error] = std::from_chars(a.value.data(), end, value);
+  if (error != std::errc() || stop != end) reject(a, expected);
+  return value;
+}
+
+void set(const Assignment& a, SearchConfig& config, int64_t C::*member) {
+  config.*member = parse_number<int64_t>(a, "a whole number");
+}
+
+// TOML's integers are signed.
+void set(const Assignment& a, SearchConfig& config, uint64_t C::*member) {
+  config.*member = parse_number<uint64_t>(a, "a whole number, 0 or more");
+  if (config.*member > std::numeric_limits<int64_t>::max()) reject(a, "at most 2^63 - 1");
+}
+
+void set(const Assignment& a, SearchConfig& config, double C::*member) {
+  config.*member = parse_number<double>(a, "a number");
+  if (!std::isfinite(config.*member)) reject(a, "a finite number");
+}
+
+void set(const Assignment& a, SearchConfig& config, bool C::*member) {
+  if (a.value != "true" && a.value != "false") reject(a, "true or false");
+  config.*member = a.value == "true";
+}
+
+void set(const Assignment& a, SearchConfig& config, std::string C::*member) {
+  if (a.setting->choices) {
+    const std::vector<std::string> choices = a.setting->choices();
+    if (std::ranges::find(choices, a.value) == choices.end()) {
+      reject(a,
+             fmt::format("one of {}{}", fmt::join(choices, ", "), did_you_mean(a.value, choices)));
+    }
+  }
+  config.*member = a.value;
+}
+
+void set(const Assignment& a, SearchConfig& config, DType C::*member) {
+  for (const DType dtype : {DType::kFloat32, DType::kFloat64}) {
+    if (a.value == to_string(dtype)) {
+      config.*member = dtype;
+      return;
+    }
+  }
+  reject(a, "f32 or f64");
+}
+
+void assign(const Assignment& a, SearchConfig& config) {
+  std::visit([&](auto member) { set(a, config, member); }, a.setting->member);
+}
+
+std::string toml_string(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
+      out += fmt::format("\\u{:04x}", static_cast<int>(c));
+    } else {
+      out += c;
+    }
+  }
+  return out + '"';
+}
+
+std::string toml_value(const SearchConfig& config, const Setting& setting) {
+  const std::string text = value_text(config, setting);
+  if (std::holds_alternative<std::string C::*>(setting.member) ||
+      std::holds_alternative<DType C::*>(setting.member)) {
+    return toml_string(text);
+  }
+  const bool whole = text.find_first_not_of("-0123456789") == std::string::npos;
+  return std::holds_alternative<double C::*>(setting.member) && whole ? text + ".0" : text;
+}
+
+}  // namespace
+
+std::string_view Setting::section() const {
+  const size_t dot = key.find('.');
+  return dot == key.npos ? std::string_view() : key.substr(0, dot);
+}
+
+std::string_view Setting::name() const {
+  return key.substr(key.find('.') + 1);
+}
+
+std::string Setting::variable() const {
+  std::string variable = fmt::format("OCHE_{}", flag.empty() ? key : flag);
+  for (char& c : variable) {
+    if (c == '-' || c == '.') c = '_';
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  }
+  return variable;
+}
+
+std::span<const Setting> settings() {
+  return kSettings;
+}
+
+const Setting* find_setting(std::string_view key) {
+  const auto found = std::ranges::find(kSettings, key, &Setting::key);
+  return found == std::end(kSettings) ? nullptr : found;
+}
+
+std::vector<std::string> setting_keys() {
+  std::vector<std::string> keys;
+  for (const Setting& s : kSettings) keys.emplace_back(s.key);
+  return keys;
+}
+
+Assignment parse_assignment(std::string_view text) {
+  const size_t equals = text.find('=');
+  if (equals == text.npos) {
+    throw UsageError(fmt::format("--set {}: no value; expected KEY=VALUE", quote(text)));
+  }
+  const std::string_view key = text.substr(0, equals);
+  const Setting* setting = find_setting(key);
+  if (!setting) {
+    throw UsageError(
+        fmt::format("--set: unknown key {}{}", quote(key), did_you_mean(key, setting_keys())));
+  }
+  return {setting, std::string(text.substr(equals + 1)), fmt::format("--set {}", key)};
+}
+
+std::vector<Assignment> read_environment() {
+  std::vector<Assignment> found;
+  for (const Setting& s : kSettings) {
+    const std::string variable = s.variable();
+    const char* value = std::getenv(variable.c_str());
+    if (value && *value) found.push_back({&s, value, variable});
+  }
+  return found;
+}
+
+SearchConfig resolve(std::span<const Assignment> assignments) {
+  SearchConfig config;
+  const Setting* method = find_setting("method");
+  for (const Assignment& a : assignments) {
+    if (a.setting == method) assign(a, config);
+  }
+  nas::find_method(config.method).apply(config);
+  for (const Assignment& a : assignments) assign(a, config);
+  return config;
+}
+
+std::string value_text(const SearchConfig& config, const Setting& setting) {
+  return std::visit(
+      [&](auto member) {
+        if constexpr (std::is_same_v<decltype(member), DType C::*>) {
+          return std::string(to_string(config.*member));
+        } else {
+          return fmt::format("{}", config.*member);
+        }
+      },
+      setting.member);
+}
+
+std::string to_toml(const SearchConfig& config) {
+  std::string toml;
+  std::string_view section;
+  for (const Setting& s : kSettings) {
+    if (s.section() != section) toml += fmt::format("\n[{}]\n", section = s.section());
+    toml += fmt::format("{} = {}\n", s.name(), toml_value(config, s));
+  }
+  return toml;
+}
+
+}  // namespace oche::tools
