@@ -32,7 +32,7 @@ struct RunSummary {
   std::vector<std::filesystem::path> checkpoints;  // by name
 };
 
-// Reads the run in `directory`, be it under way. Throws IoError where there is none, and
+// Reads the run in `directory`. Throws IoError where there is none, and
 // FormatError naming file and line for one that is malformed.
 RunSummary read_run(const std::filesystem::path& directory);
 

@@ -11,8 +11,9 @@ namespace oche::kernels {
 
 namespace {
 
-constexpr int64_t kDepth = 256;        // columns of the patch matrix worked on at a time
-constexpr int64_t kPanelColumns = 32;  // of transposed weights
+constexpr int64_t kDepth = 256;           // columns of the patch matrix worked on at a time
+constexpr int64_t kPanelElements = 8192;  // of transposed weights
+constexpr int64_t kMaxRows = 96;          // whose part of the target stays in the first-level cache
 constexpr int64_t kTaskPixels = 480;
 
 // The block of weights (patch columns [k, k + depth), target channels [channel, channel +
@@ -37,12 +38,13 @@ struct PatchProduct {
 
   void run(int64_t begin, int64_t end) const {
     const int64_t in = gather.source_C / shape.groups, out = gather.target_C / shape.groups;
-    const int64_t columns = adjoint ? kPanelColumns : out;
     for (int64_t group = 0; group < shape.groups; ++group) {
       const Patches<T> patches(gather, source, source_gate, group * in, in);
       int64_t k = 0;
       do {  // once for a depth of 0 too: a strided adjoint has positions that no tap reaches
         const int64_t depth = std::min(kDepth, patches.depth() - k);
+        const int64_t columns =
+            adjoint ? kPanelElements / std::max<int64_t>(1, depth) / 16 * 16 : out;
         for (int64_t j = 0; j < out; j += columns) {
           Panel<T> panel{k,
                          depth,
@@ -68,7 +70,7 @@ struct PatchProduct {
                            Panel<T> panel) const {
     const int64_t in = shape.C / shape.groups, out = shape.out_C / shape.groups;
     const int64_t group = panel.channel / in, c = panel.channel % in;
-    alignas(64) T b[kDepth * kPanelColumns];
+    alignas(64) T b[kPanelElements];
     patches.for_runs(
         panel.k, panel.depth, [&](int64_t r, int64_t s, int64_t o, int64_t k, int64_t n) {
           const int64_t tap = (gather.rows.tap + r * gather.rows.tap_step) * shape.kernel_w +
@@ -89,7 +91,7 @@ struct PatchProduct {
     const bool dense = gather.rows.step == 1 && gather.columns.step == 1;
     for (int64_t m = begin, count; m < end; m += count) {
       const auto [n, i, j] = gather.position(m);
-      count = std::min(Patches<T>::capacity(panel.depth), end - m);
+      count = std::min({kMaxRows, Patches<T>::capacity(panel.depth), end - m});
       if (!dense) count = std::min(count, gather.columns.positions - j);  // evenly spaced pixels
       const int64_t at = gather.target_pixel(n, i, j) * gather.target_C + panel.channel;
       const StoreRows<T> store{target + at,

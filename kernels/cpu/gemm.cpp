@@ -20,19 +20,12 @@ void multiply_transposed(int64_t rows, int64_t N, int64_t K, StridedMatrix<T> a,
   alignas(64) T panel[kPanelDepth * kPanelColumns];
   for (int64_t j = 0; j < N; j += kPanelColumns) {
     const int64_t columns = std::min(kPanelColumns, N - j);
-    int64_t k = 0;
-    do {  // once for K == 0 too: c is then zero
+    for (int64_t k = 0; k < K; k += kPanelDepth) {
       const int64_t depth = std::min(kPanelDepth, K - k);
       transpose_block(depth, columns, b + j * K + k, K, panel, columns);
-      gemm_block(rows,
-                 columns,
-                 depth,
-                 StridedMatrix<T>{a.data + k * a.column, a.row, a.column},
-                 panel,
-                 columns,
-                 StoreRows<T>{c + j, N, k > 0});
-      k += kPanelDepth;
-    } while (k < K);
+      const StridedMatrix<T> slab{a.data + k * a.column, a.row, a.column};
+      gemm_block(rows, columns, depth, slab, panel, columns, StoreRows<T>{c + j, N, k > 0});
+    }
   }
 }
 
@@ -40,6 +33,10 @@ void multiply_transposed(int64_t rows, int64_t N, int64_t K, StridedMatrix<T> a,
 
 template <typename T>
 void gemm(CpuContext& ctx, const GemmShape& s, const T* a, const T* b, T* c) {
+  if (s.K == 0) {
+    std::fill_n(c, s.M * s.N, T(0));
+    return;
+  }
   const int64_t row = s.transpose_a ? 1 : s.K, column = s.transpose_a ? s.M : 1;
   const int64_t groups = ceil_div(kTaskWork, kRowGroup * std::max<int64_t>(1, s.N * s.K));
   for_blocks(ctx, s.M, groups * kRowGroup, [&](int64_t begin, int64_t end) {
