@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <oche/version.h>
 
+#include <cerrno>
+#include <cstdio>
+#include <memory>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -12,10 +15,16 @@
 #include "engine/error.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
+#include "tools/help.h"
 #include "tools/suggest.h"
 
 namespace oche::tools {
 namespace {
+
+constexpr const char* kFooter = R"(Examples:
+  oche --version
+  oche search --help
+)";
 
 std::string version_text() {
   return fmt::format("oche {} ({})\ncompiler {}, {} build\nCUDA no\narchitectures {}\n",
@@ -81,7 +90,9 @@ int guarded_run(const std::vector<Command>& commands, Console& console) {
     return code;
   };
   try {
-    return run(commands);
+    const int code = run(commands);
+    if (std::fflush(stdout) != 0) throw IoError("write to", "standard output", errno);
+    return code;
   } catch (const UsageError& e) {
     return fail(e.what(), kUsage);
   } catch (const std::invalid_argument& e) {
@@ -106,14 +117,17 @@ int guarded_run(const std::vector<Command>& commands, Console& console) {
 int main(int argc, char** argv) {
   Console console;
   CLI::App app("Differentiable architecture search, from scratch.", "oche");
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.set_help_flag("-h,--help", "this text, or after COMMAND its own");
   app.set_version_flag("--version", version_text(), "version, compiler and back ends");
   app.require_subcommand(1);
-  app.get_formatter()->column_width(32);
-  app.failure_message([](const CLI::App*, const CLI::Error&) { return std::string(); });
   const std::vector<Command> commands = {
       add_search(app, console),
+      add_derive(app, console),
+      add_inspect(app, console),
+      add_doctor(app, console),
   };
-  app.footer("`oche COMMAND --help` explains a command.");
+  app.footer(kFooter);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& e) {  // --help, --version
@@ -128,6 +142,7 @@ int main(int argc, char** argv) {
 
 void add_output_options(CLI::App& command, Console& console, bool& json) {
   const std::string group = "Output";
+  command.set_help_flag("-h,--help", "this text")->group(group);
   command.add_flag("--json", json, "one JSON document on stdout")->group(group);
   command
       .add_flag_callback(

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "engine/error.h"
@@ -17,6 +16,7 @@
 #include "tools/commands.h"
 #include "tools/data_sets.h"
 #include "tools/exit_code.h"
+#include "tools/json_output.h"
 #include "tools/progress.h"
 #include "tools/setting_options.h"
 #include "tools/signals.h"
@@ -24,17 +24,19 @@
 namespace oche::tools {
 namespace {
 
-using json = nlohmann::ordered_json;
 using nas::SearchResult;
 
+constexpr int kMaxThreads = 1024;
+
 constexpr const char* kNotes =
-    R"(Where a setting comes from, later ones first: flags, --set, environment (OCHE_ and the flag in capitals,
-such as OCHE_TRAIN_SIZE), --config, the method's preset, the defaults in brackets.
-Results go to stdout: the genotype, or one JSON document. The test images are never used.
+    R"(Where a setting comes from, a later source winning: defaults in brackets, the method's preset, --config, the
+environment (OCHE_ and the flag in capitals, such as OCHE_TRAIN_SIZE), --set, flags.
+stdout carries the genotype found, or one JSON document. The test images are never used.
 
 Examples:
   oche search --method darts --dataset cifar10 --dry-run
-  oche search --train-size 64 --layers 3 --channels 4 --steps 2 --batch 8 --epochs 1 --out runs/first --force
+  oche search --train-size 64 --layers 3 --channels 4 --steps 2 --batch 8 --epochs 1 \
+    --out runs/first --force
 )";
 
 struct Arguments {
@@ -83,8 +85,10 @@ void choose_device(const std::string& device, Console& console) {
 
 // One of the threads makes batches; with a single one it shares its processor with the search.
 void use_threads(int threads) {
-  if (threads < 1)
-    throw UsageError(fmt::format("--threads: {} is not allowed; expected 1 or more", threads));
+  if (threads < 1 || threads > kMaxThreads) {
+    throw UsageError(
+        fmt::format("--threads: {} is not allowed; expected 1 to {}", threads, kMaxThreads));
+  }
   set_num_threads(std::max(1, threads - 1));
 }
 
@@ -107,13 +111,13 @@ nas::SearchCost cost_of(const SearchConfig& config, const DataSet& set) {
 int dry_run(const SearchConfig& config, bool as_json) {
   const nas::SearchCost cost = cost_of(config, find_data_set(config.dataset));
   if (as_json) {
-    const json document = {{"schema", 1},
+    const Json document = {{"schema", 1},
                            {"weights", cost.weights},
                            {"alphas", cost.alphas},
                            {"macs_per_image", cost.macs_per_image},
                            {"peak_bytes", cost.peak_bytes},
                            {"steps", cost.steps}};
-    fmt::print("{}\n", document.dump(2));
+    print_json(document);
   } else {
     fmt::print("weights         {}\n", cost.weights);
     fmt::print("alphas          {}\n", cost.alphas);
@@ -138,9 +142,9 @@ void print_result(const SearchResult& result,
     }
     return;
   }
-  json document = {{"schema", 1}, {"finished", result.finished}, {"steps", search.steps_done()}};
+  Json document = {{"schema", 1}, {"finished", result.finished}, {"steps", search.steps_done()}};
   if (result.finished) {
-    document["genotype"] = json::parse(nas::to_json(result.genotype));
+    document["genotype"] = Json::parse(nas::to_json(result.genotype));
     if (nas::has_text(result.genotype)) document["genotype_text"] = nas::to_text(result.genotype);
     document["train_accuracy"] = result.train_accuracy;
     document["search_accuracy"] = result.search_accuracy;
@@ -148,7 +152,7 @@ void print_result(const SearchResult& result,
   }
   document["run_directory"] = directory.native();
   document["seconds"] = seconds;
-  fmt::print("{}\n", document.dump(2));
+  print_json(document);
 }
 
 int search(const Arguments& args, Console& console) {
@@ -208,7 +212,8 @@ Command add_search(CLI::App& app, Console& console) {
       };
   option("--out", args->out, "DIR", "run directory [runs/METHOD-DATASET-seedSEED]");
   command->add_flag("--force", args->force, "replace the run that is in it")->group(run);
-  option("--init", args->init, "FILE", "start from the weights in a checkpoint or weight file");
+  option("--init", args->init, "FILE", "start from the weights in a checkpoint or weight file")
+      ->check(CLI::ExistingFile);
   option("--keep-every",
          args->keep_every,
          "N",

@@ -20,7 +20,7 @@ std::string heading(const Setting& setting) {
 }
 
 std::string placeholder(const Setting& setting) {
-  if (setting.is_switch()) return " ";
+  if (setting.is_switch()) return "";
   if (setting.choices || setting.key == "dtype") return "NAME";
   if (std::holds_alternative<std::string SearchConfig::*>(setting.member)) return "DIR";
   return std::holds_alternative<double SearchConfig::*>(setting.member) ? "X" : "N";
@@ -33,8 +33,9 @@ std::string description(const Setting& setting) {
       text += std::exchange(before, ", ") + choice;
     }
   }
-  const bool by_method = setting.key == "gradient.name";
-  const std::string value = by_method ? "by method" : value_text({}, setting);
+  std::string value = value_text({}, setting);
+  if (setting.key == "gradient.name") value = "by method";
+  if (setting.key == "network.multiplier") value = "all";
   return fmt::format("{} [{}]  ({})", text, value, setting.key);
 }
 
@@ -58,9 +59,7 @@ SettingOptions::SettingOptions(CLI::App& command) {
       .add_option("--config", config_file_, "TOML file; its keys are those in parentheses above")
       ->option_text("FILE")
       ->group(group);
-  command
-      .add_option(
-          "--set", set_, "one setting by its key; may be repeated. See also the notes below")
+  command.add_option("--set", set_, "one setting by its key; may be repeated")
       ->option_text("KEY=VALUE")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)

@@ -238,7 +238,15 @@ SearchConfig resolve(std::span<const Assignment> assignments) {
     if (a.setting == method) assign(a, config);
   }
   nas::find_method(config.method).apply(config);
-  for (const Assignment& a : assignments) assign(a, config);
+  bool node_count = false, output_nodes = false;
+  for (const Assignment& a : assignments) {
+    assign(a, config);
+    node_count |= a.setting->key == "network.steps";
+    output_nodes |= a.setting->key == "network.multiplier";
+  }
+  // A cell of another size still puts out all its nodes (DARTS sec. 2.1).
+  if (node_count && !output_nodes) config.multiplier = config.steps;
+  nas::validate(config);
   return config;
 }
 

@@ -51,8 +51,8 @@ struct Assignment {
 Assignment parse_assignment(std::string_view text);
 std::vector<Assignment> read_environment();
 
-// Lowest precedence first. The method is resolved before its preset is applied, wherever it comes
-// from.
+// The valid configuration that the assignments make, lowest precedence first. The method is
+// resolved before its preset is applied, wherever it comes from.
 SearchConfig resolve(std::span<const Assignment> assignments);
 
 std::string value_text(const SearchConfig& config, const Setting& setting);
