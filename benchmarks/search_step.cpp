@@ -1,5 +1,6 @@
-// Times whole search steps on random images: search_step LAYERS CHANNELS BATCH GRADIENT REPEATS THREADS. Prints one JSON
-// object: milliseconds (median, min, max), images per second, peak bytes of tensors, peak resident MiB of the process.
+// Times whole search steps on random images: search_step LAYERS CHANNELS BATCH GRADIENT REPEATS
+// THREADS. Prints one JSON object: milliseconds (median, min, max), images per second, peak bytes
+// of tensors, peak resident MiB of the process.
 #include <fmt/format.h>
 #include <sys/resource.h>
 
@@ -55,10 +56,22 @@ int main(int argc, char** argv) {
   const double median = ms[ms.size() / 2];
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  fmt::print("{{\"bench\": \"search_step\", \"layers\": {}, \"channels\": {}, \"batch\": {}, \"gradient\": \"{}\", \"threads\": {}, "
-             "\"ms\": {{\"median\": {:.1f}, \"min\": {:.1f}, \"max\": {:.1f}, \"n\": {}}}, \"train_images_per_s\": {:.1f}, "
-             "\"peak_tensor_mib\": {:.1f}, \"peak_resident_mib\": {:.1f}}}\n",
-             c.layers, c.channels, c.batch, c.gradient, num_threads(), median, ms.front(), ms.back(), ms.size(),
-             1e3 * static_cast<double>(c.batch) / median, static_cast<double>(memory_stats().peak) / 1048576.0,
-             static_cast<double>(usage.ru_maxrss) / 1024.0);
+  fmt::print(
+      "{{\"bench\": \"search_step\", \"layers\": {}, \"channels\": {}, \"batch\": {}, "
+      "\"gradient\": \"{}\", \"threads\": {}, "
+      "\"ms\": {{\"median\": {:.1f}, \"min\": {:.1f}, \"max\": {:.1f}, \"n\": {}}}, "
+      "\"train_images_per_s\": {:.1f}, "
+      "\"peak_tensor_mib\": {:.1f}, \"peak_resident_mib\": {:.1f}}}\n",
+      c.layers,
+      c.channels,
+      c.batch,
+      c.gradient,
+      num_threads(),
+      median,
+      ms.front(),
+      ms.back(),
+      ms.size(),
+      1e3 * static_cast<double>(c.batch) / median,
+      static_cast<double>(memory_stats().peak) / 1048576.0,
+      static_cast<double>(usage.ru_maxrss) / 1024.0);
 }

@@ -16,7 +16,8 @@
 namespace oche {
 namespace {
 
-// A sum of gradients. From the second term on it owns its buffer, and adds in place unless the graph must see it.
+// A sum of gradients. From the second term on it owns its buffer, and adds in place unless the
+// graph must see it.
 class Accumulator {
  public:
   void add(const Tensor& g) {
@@ -57,7 +58,8 @@ struct Pending {  // a node on the way of the pass
 class Pass {
  public:
   // `targets` empty: every leaf is a target.
-  Pass(std::span<const Tensor> outputs, std::span<const Tensor> targets) : every_leaf_(targets.empty()) {
+  Pass(std::span<const Tensor> outputs, std::span<const Tensor> targets)
+      : every_leaf_(targets.empty()) {
     for (size_t i = 0; i < targets.size(); ++i) {
       const TensorImpl& impl = *targets[i].impl();
       if (impl.node) {
@@ -78,15 +80,18 @@ class Pass {
 
   void run(GradOptions options) {
     const bool retain = options.retain_graph || options.create_graph;
-    for (auto it = order_.rbegin(); it != order_.rend(); ++it) {  // youngest first: all consumers come before a producer
+    for (auto it = order_.rbegin(); it != order_.rend();
+         ++it) {  // youngest first: all consumers come before a producer
       Pending& pending = *it->second;
       Gradients g;
       bool any = false;
       for (size_t i = 0; i < pending.grads.size(); ++i) {
         g.push_back(pending.grads[i].take());
         any = any || g.back();
-        const auto [first, last] = node_targets_.equal_range({pending.node.get(), static_cast<int>(i)});
-        for (auto target = first; target != last; ++target) collected_[target->second].add(g.back());
+        const auto [first, last] =
+            node_targets_.equal_range({pending.node.get(), static_cast<int>(i)});
+        for (auto target = first; target != last; ++target)
+          collected_[target->second].add(g.back());
       }
       if (any && pending.wanted) {
         const std::vector<Node::Edge>& edges = pending.node->edges();
@@ -133,14 +138,16 @@ class Pass {
     std::sort(order_.begin(), order_.end());
     for (auto& [sequence, pending] : order_) {  // producers first
       const std::vector<Node::Edge>& edges = pending->node->edges();
-      pending->wanted = std::any_of(edges.begin(), edges.end(), [&](const auto& e) { return leads_to_target(e); });
+      pending->wanted = std::any_of(
+          edges.begin(), edges.end(), [&](const auto& e) { return leads_to_target(e); });
     }
   }
 
   bool leads_to_target(const Node::Edge& edge) const {
     if (edge.leaf) return every_leaf_ || leaf_targets_.count(edge.leaf.get()) > 0;
     if (!edge.node) return false;
-    return node_targets_.count({edge.node.get(), edge.output}) > 0 || pending_.at(edge.node.get()).wanted;
+    return node_targets_.count({edge.node.get(), edge.output}) > 0 ||
+           pending_.at(edge.node.get()).wanted;
   }
 
   void send(const Node::Edge& edge, const Tensor& g) {
@@ -168,27 +175,37 @@ void check_output(const Tensor& output, bool has_gradient) {
     throw std::invalid_argument("grad: an output does not require a gradient");
   }
   if (!has_gradient && output.numel() != 1) {
-    throw std::invalid_argument(fmt::format("grad: an output of shape {} needs a gradient of its own; only one-element outputs default to 1",
-                                            to_string(output.shape())));
+    throw std::invalid_argument(
+        fmt::format("grad: an output of shape {} needs a gradient of its own; only one-element "
+                    "outputs default to 1",
+                    to_string(output.shape())));
   }
 }
 
 void check_gradient(const Tensor& output, const Tensor& g) {
   if (g.shape() != output.shape() || g.dtype() != output.dtype()) {
-    throw std::invalid_argument(fmt::format("grad: an output {} {} with a gradient {} {}; expected the same",
-                                            to_string(output.dtype()), to_string(output.shape()), to_string(g.dtype()),
-                                            to_string(g.shape())));
+    throw std::invalid_argument(
+        fmt::format("grad: an output {} {} with a gradient {} {}; expected the same",
+                    to_string(output.dtype()),
+                    to_string(output.shape()),
+                    to_string(g.dtype()),
+                    to_string(g.shape())));
   }
 }
 
-Tensor ones_like(const Tensor& t) { return Tensor::ones(t.shape(), t.dtype(), t.device()); }
+Tensor ones_like(const Tensor& t) {
+  return Tensor::ones(t.shape(), t.dtype(), t.device());
+}
 
 }  // namespace
 
-std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
-                         std::span<const Tensor> grad_outputs, GradOptions options) {
+std::vector<Tensor> grad(std::span<const Tensor> outputs,
+                         std::span<const Tensor> inputs,
+                         std::span<const Tensor> grad_outputs,
+                         GradOptions options) {
   if (!grad_outputs.empty() && grad_outputs.size() != outputs.size()) {
-    throw std::invalid_argument(fmt::format("grad: {} outputs but {} gradients", outputs.size(), grad_outputs.size()));
+    throw std::invalid_argument(
+        fmt::format("grad: {} outputs but {} gradients", outputs.size(), grad_outputs.size()));
   }
   for (const Tensor& input : inputs) {
     if (!input || !input.requires_grad()) {
@@ -196,7 +213,9 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
     }
   }
   if (inputs.empty()) return {};
-  const auto seed = [&](size_t i) { return grad_outputs.empty() ? ones_like(outputs[i]) : grad_outputs[i]; };
+  const auto seed = [&](size_t i) {
+    return grad_outputs.empty() ? ones_like(outputs[i]) : grad_outputs[i];
+  };
   for (size_t i = 0; i < outputs.size(); ++i) {
     check_output(outputs[i], !grad_outputs.empty());
     if (!grad_outputs.empty() && grad_outputs[i]) check_gradient(outputs[i], grad_outputs[i]);
@@ -208,14 +227,17 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
   return pass.collected();
 }
 
-std::vector<Tensor> grad(const Tensor& output, std::span<const Tensor> inputs, GradOptions options) {
+std::vector<Tensor> grad(const Tensor& output,
+                         std::span<const Tensor> inputs,
+                         GradOptions options) {
   return grad(std::span(&output, 1), inputs, {}, options);
 }
 
 void backward(const Tensor& output, GradOptions options) {
   check_output(output, false);
   if (options.create_graph) {
-    throw std::invalid_argument("backward: create_graph would tie grad() to its own leaf in a cycle; use grad()");
+    throw std::invalid_argument(
+        "backward: create_graph would tie grad() to its own leaf in a cycle; use grad()");
   }
   const NoGrad mode;
   Pass pass(std::span(&output, 1), {});
@@ -227,10 +249,14 @@ void backward(const Tensor& output, GradOptions options) {
   }
 }
 
-std::vector<Tensor> mixed_product(const Tensor& output, std::span<const Tensor> first, std::span<const Tensor> v,
-                                  std::span<const Tensor> second, GradOptions options) {
+std::vector<Tensor> mixed_product(const Tensor& output,
+                                  std::span<const Tensor> first,
+                                  std::span<const Tensor> v,
+                                  std::span<const Tensor> second,
+                                  GradOptions options) {
   if (first.size() != v.size()) {
-    throw std::invalid_argument(fmt::format("mixed_product: {} tensors but {} vectors", first.size(), v.size()));
+    throw std::invalid_argument(
+        fmt::format("mixed_product: {} tensors but {} vectors", first.size(), v.size()));
   }
   const std::vector<Tensor> g = grad(output, first, {.create_graph = true});
   std::vector<Tensor> outputs, vectors;
@@ -244,14 +270,17 @@ std::vector<Tensor> mixed_product(const Tensor& output, std::span<const Tensor> 
   return defined_or_zeros(std::move(product), second);
 }
 
-std::vector<Tensor> hessian_vector_product(const Tensor& output, std::span<const Tensor> inputs,
-                                           std::span<const Tensor> v, GradOptions options) {
+std::vector<Tensor> hessian_vector_product(const Tensor& output,
+                                           std::span<const Tensor> inputs,
+                                           std::span<const Tensor> v,
+                                           GradOptions options) {
   return mixed_product(output, inputs, v, inputs, options);
 }
 
 std::vector<Tensor> defined_or_zeros(std::vector<Tensor> gradients, std::span<const Tensor> like) {
   for (size_t i = 0; i < gradients.size(); ++i) {
-    if (!gradients[i]) gradients[i] = Tensor::zeros(like[i].shape(), like[i].dtype(), like[i].device());
+    if (!gradients[i])
+      gradients[i] = Tensor::zeros(like[i].shape(), like[i].dtype(), like[i].device());
   }
   return gradients;
 }

@@ -17,15 +17,25 @@ thread_local int checks = 0;
 
 }  // namespace
 
-std::string current_labels() { return labels; }
+std::string current_labels() {
+  return labels;
+}
 LabelsGuard::LabelsGuard(std::string all) : previous_(std::exchange(labels, std::move(all))) {}
-LabelsGuard::~LabelsGuard() { labels = std::move(previous_); }
+LabelsGuard::~LabelsGuard() {
+  labels = std::move(previous_);
+}
 Label::Label(std::string_view text)
     : LabelsGuard(labels.empty() ? std::string(text) : fmt::format("{}, {}", labels, text)) {}
 
-FiniteChecks::FiniteChecks() { ++checks; }
-FiniteChecks::~FiniteChecks() { --checks; }
-bool FiniteChecks::active() { return checks > 0; }
+FiniteChecks::FiniteChecks() {
+  ++checks;
+}
+FiniteChecks::~FiniteChecks() {
+  --checks;
+}
+bool FiniteChecks::active() {
+  return checks > 0;
+}
 
 bool all_finite(const Tensor& t) {
   if (!is_floating(t.dtype())) return true;

@@ -27,8 +27,8 @@ struct Label : LabelsGuard {
   explicit Label(std::string_view text);
 };
 
-// While one lives, every op applied on this thread and every backward rule checks what it wrote and throws NonFinite
-// naming labels and op at the first NaN or infinity.
+// While one lives, every op applied on this thread and every backward rule checks what it wrote and
+// throws NonFinite naming labels and op at the first NaN or infinity.
 class FiniteChecks {
  public:
   FiniteChecks();
@@ -41,7 +41,8 @@ class FiniteChecks {
 
 // True iff every element is finite (integers are).
 bool all_finite(const Tensor& t);
-// Throws NonFinite saying that `what` (an op, a parameter) under `labels` is not finite, unless it is.
+// Throws NonFinite saying that `what` (an op, a parameter) under `labels` is not finite, unless it
+// is.
 void check_finite(const Tensor& t, const std::string& labels, const std::string& what);
 
 }  // namespace oche

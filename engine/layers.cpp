@@ -8,14 +8,19 @@
 namespace oche {
 namespace {
 
-Initialisation fan_in_uniform(int64_t fan_in) { return {.bound = 1 / std::sqrt(static_cast<double>(fan_in))}; }
+Initialisation fan_in_uniform(int64_t fan_in) {
+  return {.bound = 1 / std::sqrt(static_cast<double>(fan_in))};
+}
 
 }  // namespace
 
 Conv2d::Conv2d(Options o, DType dtype)
     : options_(o),
-      weight_(add_parameter("weight", {o.kernel, o.kernel, o.in / o.conv.groups, o.out}, dtype,
-                            fan_in_uniform(o.in / o.conv.groups * o.kernel * o.kernel), Layout::kConvWeight)) {}
+      weight_(add_parameter("weight",
+                            {o.kernel, o.kernel, o.in / o.conv.groups, o.out},
+                            dtype,
+                            fan_in_uniform(o.in / o.conv.groups * o.kernel * o.kernel),
+                            Layout::kConvWeight)) {}
 
 Tensor Conv2d::forward(const Tensor& x) const {
   return conv2d(x, weight_.value, options_.conv, options_.relu_first ? x : Tensor());

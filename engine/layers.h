@@ -1,4 +1,5 @@
-// The layers that the search networks are made of. PyTorch's default initialisation: uniform within 1/sqrt(fan_in).
+// The layers that the search networks are made of. PyTorch's default initialisation: uniform within
+// 1/sqrt(fan_in).
 #pragma once
 
 #include "engine/nn.h"
@@ -6,7 +7,8 @@
 
 namespace oche {
 
-// A convolution without bias, with or without a relu in front. (N, H, W, C) -> (N, out_h, out_w, out_C).
+// A convolution without bias, with or without a relu in front. (N, H, W, C) -> (N, out_h, out_w,
+// out_C).
 class Conv2d : public Module {
  public:
   struct Options {
@@ -22,7 +24,8 @@ class Conv2d : public Module {
   Parameter& weight_;
 };
 
-// Batch normalisation over N, H, W. Running statistics move by kMomentum towards the batch's mean and unbiased variance.
+// Batch normalisation over N, H, W. Running statistics move by kMomentum towards the batch's mean
+// and unbiased variance.
 class BatchNorm2d : public Module {
  public:
   static constexpr double kMomentum = 0.1;

@@ -22,7 +22,8 @@ Shape file_shape(const Shape& s, Layout layout) {
   return layout == Layout::kConvWeight ? Shape{s[3], s[2], s[0], s[1]} : s;
 }
 
-Parameter& Module::add_parameter(std::string name, const Shape& shape, DType dtype, Initialisation init, Layout layout) {
+Parameter& Module::add_parameter(
+    std::string name, const Shape& shape, DType dtype, Initialisation init, Layout layout) {
   auto parameter = std::make_unique<Parameter>();
   parameter->value = Tensor::full(shape, init.constant, dtype).set_requires_grad(true);
   parameter->layout = layout;
@@ -49,7 +50,8 @@ std::vector<NamedBuffer> Module::named_buffers() const {
 }
 
 void Module::collect(const std::string& prefix, std::vector<NamedParameter>& parameters) {
-  for (auto& [name, parameter] : parameters_) parameters.push_back({prefix + name, parameter.get()});
+  for (auto& [name, parameter] : parameters_)
+    parameters.push_back({prefix + name, parameter.get()});
   for (auto& [name, child] : children_) child->collect(prefix + name + ".", parameters);
 }
 
@@ -62,11 +64,15 @@ void initialise(const std::vector<NamedParameter>& parameters, uint64_t seed) {
   if (DryRun::active()) return;
   const NoGrad no_grad;
   for (const auto& [name, p] : parameters) {
-    const Tensor drawn = Tensor::full(file_shape(p->value.shape(), p->layout), p->init.constant, p->value.dtype(), p->value.device());
+    const Tensor drawn = Tensor::full(file_shape(p->value.shape(), p->layout),
+                                      p->init.constant,
+                                      p->value.dtype(),
+                                      p->value.device());
     if (p->init.bound > 0) {
       const RandomKey key = random_key(seed, module_id(name), Purpose::kInit);
       dispatch(drawn, [&, bound = p->init.bound]<typename T>(auto& ctx) {
-        kernels::fill_uniform<T>(ctx, key, {}, drawn.numel(), -bound, bound, drawn.mutable_data<T>());
+        kernels::fill_uniform<T>(
+            ctx, key, {}, drawn.numel(), -bound, bound, drawn.mutable_data<T>());
       });
     }
     p->value.assign(from_file_layout(drawn, p->layout));

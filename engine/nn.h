@@ -1,4 +1,5 @@
-// Modules, their parameters and buffers, and the two kinds of parameter set that never mix: weights and alphas.
+// Modules, their parameters and buffers, and the two kinds of parameter set that never mix: weights
+// and alphas.
 #pragma once
 
 #include <memory>
@@ -12,7 +13,8 @@
 
 namespace oche {
 
-// How a tensor is stored in files. In memory a convolution weight is (kernel_h, kernel_w, in/groups, out).
+// How a tensor is stored in files. In memory a convolution weight is (kernel_h, kernel_w,
+// in/groups, out).
 enum class Layout { kPlain, kConvWeight };
 // A view of `t` in file order: convolution weights become (out, in/groups, kernel_h, kernel_w).
 Tensor to_file_layout(const Tensor& t, Layout layout);
@@ -54,8 +56,9 @@ struct Pass {
   Phase phase = Phase::kNone;
 };
 
-// A part of a network that owns parameters, buffers and further modules. Names and order are those of a PyTorch state_dict
-// whose modules register the same things in the same order: own parameters, own buffers, then the children.
+// A part of a network that owns parameters, buffers and further modules. Names and order are those
+// of a PyTorch state_dict whose modules register the same things in the same order: own parameters,
+// own buffers, then the children.
 class Module {
  public:
   Module() = default;
@@ -67,7 +70,11 @@ class Module {
   std::vector<NamedBuffer> named_buffers() const;
 
  protected:
-  Parameter& add_parameter(std::string name, const Shape& shape, DType dtype, Initialisation init, Layout layout = Layout::kPlain);
+  Parameter& add_parameter(std::string name,
+                           const Shape& shape,
+                           DType dtype,
+                           Initialisation init,
+                           Layout layout = Layout::kPlain);
   Tensor add_buffer(std::string name, Tensor value);
   template <typename M, typename... Args>
   M& add_module(std::string name, Args&&... args) {
@@ -89,17 +96,18 @@ class Module {
   std::vector<std::pair<std::string, std::unique_ptr<Module>>> children_;
 };
 
-// Draws every parameter anew: element i, counted in file order, of the parameter called `name` is a function of
-// (seed, name, i), whatever else the network holds.
+// Draws every parameter anew: element i, counted in file order, of the parameter called `name` is a
+// function of (seed, name, i), whatever else the network holds.
 void initialise(const std::vector<NamedParameter>& parameters, uint64_t seed);
 
-// Parameters of one kind, in file order. Weights and alphas are different types, so that an optimiser or a gradient made
-// for one kind does not accept the other.
+// Parameters of one kind, in file order. Weights and alphas are different types, so that an
+// optimiser or a gradient made for one kind does not accept the other.
 template <typename Kind>
 class ParameterSet {
  public:
   ParameterSet() = default;
-  explicit ParameterSet(std::vector<NamedParameter> parameters) : parameters_(std::move(parameters)) {}
+  explicit ParameterSet(std::vector<NamedParameter> parameters)
+      : parameters_(std::move(parameters)) {}
 
   size_t size() const { return parameters_.size(); }
   const std::string& name(size_t i) const { return parameters_[i].name; }
@@ -122,12 +130,14 @@ class ParameterSet {
 using Weights = ParameterSet<struct WeightKind>;
 using Alphas = ParameterSet<struct AlphaKind>;
 
-// Puts other tensors in the place of a set's values for a scope. The originals are not touched, so leaving the scope
-// restores them to the bit: virtual steps, probes and frozen passes are all substitutions.
+// Puts other tensors in the place of a set's values for a scope. The originals are not touched, so
+// leaving the scope restores them to the bit: virtual steps, probes and frozen passes are all
+// substitutions.
 template <typename Kind>
 class Substitution {
  public:
-  Substitution(const ParameterSet<Kind>& set, const std::vector<Tensor>& values) : set_(set), originals_(set.tensors()) {
+  Substitution(const ParameterSet<Kind>& set, const std::vector<Tensor>& values)
+      : set_(set), originals_(set.tensors()) {
     put(values);
   }
   ~Substitution() { put(originals_); }
@@ -151,7 +161,8 @@ std::vector<Tensor> detached_leaves(const std::vector<Tensor>& tensors);
 // A pass through constant parameters: no gradient reaches them, and nothing is saved for one.
 template <typename Kind>
 struct Frozen : Substitution<Kind> {
-  explicit Frozen(const ParameterSet<Kind>& set) : Substitution<Kind>(set, detached(set.tensors())) {}
+  explicit Frozen(const ParameterSet<Kind>& set)
+      : Substitution<Kind>(set, detached(set.tensors())) {}
 };
 
 }  // namespace oche

@@ -32,19 +32,32 @@ void check_inputs(const Op& op, Inputs in) {
       throw std::logic_error(fmt::format("{}: input {}: {}", op.name(), i, in[i].impl()->absent));
     }
     if (in[i].device() != in[0].device()) {
-      throw std::invalid_argument(fmt::format("{}: input {} is on {}, input 0 on {}", op.name(), i,
-                                              to_string(in[i].device()), to_string(in[0].device())));
+      throw std::invalid_argument(fmt::format("{}: input {} is on {}, input 0 on {}",
+                                              op.name(),
+                                              i,
+                                              to_string(in[i].device()),
+                                              to_string(in[0].device())));
     }
   }
 }
 
 }  // namespace
 
-std::string_view current_op() { return running; }
-int64_t mac_count() { return macs_so_far; }
-bool grad_enabled() { return grad_mode; }
-GradModeGuard::GradModeGuard(bool enabled) : previous_(grad_mode) { grad_mode = enabled; }
-GradModeGuard::~GradModeGuard() { grad_mode = previous_; }
+std::string_view current_op() {
+  return running;
+}
+int64_t mac_count() {
+  return macs_so_far;
+}
+bool grad_enabled() {
+  return grad_mode;
+}
+GradModeGuard::GradModeGuard(bool enabled) : previous_(grad_mode) {
+  grad_mode = enabled;
+}
+GradModeGuard::~GradModeGuard() {
+  grad_mode = previous_;
+}
 
 std::vector<Tensor> apply_op(std::unique_ptr<const Op> op, std::vector<Tensor> inputs) {
   const Running scope(op->name());
@@ -105,11 +118,13 @@ Node::Node(std::unique_ptr<const Op> op, Inputs inputs, Outputs outputs, Needs n
     edges_.push_back(std::move(edge));
     inputs_.push_back(save(inputs[i], op_->saves_input(i, needs_)));
   }
-  for (size_t i = 0; i < outputs.size(); ++i) outputs_.push_back(save(outputs[i], op_->saves_output(i, needs_)));
+  for (size_t i = 0; i < outputs.size(); ++i)
+    outputs_.push_back(save(outputs[i], op_->saves_output(i, needs_)));
 }
 
 Node::~Node() {
-  // A node that dies releases its producers, which would recurse along the graph: hand them to the outermost call instead.
+  // A node that dies releases its producers, which would recurse along the graph: hand them to the
+  // outermost call instead.
   thread_local std::vector<std::shared_ptr<Node>>* outermost = nullptr;
   std::vector<std::shared_ptr<Node>> own;
   std::vector<std::shared_ptr<Node>>& orphans = outermost ? *outermost : own;
@@ -127,15 +142,22 @@ Node::~Node() {
 
 Node::Saved Node::save(const Tensor& t, bool with_data) {
   const TensorImpl& impl = *t.impl();
-  Saved saved{with_data ? impl.storage : nullptr, impl.shape, impl.strides, impl.offset, impl.dtype, impl.device,
-              impl.requires_grad, 0};
+  Saved saved{with_data ? impl.storage : nullptr,
+              impl.shape,
+              impl.strides,
+              impl.offset,
+              impl.dtype,
+              impl.device,
+              impl.requires_grad,
+              0};
   if (with_data) saved.version = impl.storage->version();
   return saved;
 }
 
 Tensor Node::unpack(const Saved& saved, std::string_view kind, size_t index) const {
   if (saved.storage && saved.storage->version() != saved.version) {
-    throw std::logic_error(fmt::format("{}: {} {} was overwritten after it was saved for backward", op_->name(), kind, index));
+    throw std::logic_error(fmt::format(
+        "{}: {} {} was overwritten after it was saved for backward", op_->name(), kind, index));
   }
   auto impl = std::make_shared<TensorImpl>();
   impl->storage = saved.storage;
@@ -144,14 +166,16 @@ Tensor Node::unpack(const Saved& saved, std::string_view kind, size_t index) con
   impl->offset = saved.offset;
   impl->dtype = saved.dtype;
   impl->device = saved.device;
-  if (!saved.storage) impl->absent = "this tensor was not saved for backward: only its shape is known";
+  if (!saved.storage)
+    impl->absent = "this tensor was not saved for backward: only its shape is known";
   return Tensor(std::move(impl));
 }
 
 Gradients Node::backward(const Gradients& grad_outputs, const Needs& needs) {
   if (released_) {
-    throw std::logic_error(fmt::format("{}: its saved tensors were released by an earlier backward; ask for retain_graph there",
-                                       op_->name()));
+    throw std::logic_error(fmt::format(
+        "{}: its saved tensors were released by an earlier backward; ask for retain_graph there",
+        op_->name()));
   }
   std::vector<Tensor> in, out;
   for (size_t i = 0; i < inputs_.size(); ++i) {
@@ -182,15 +206,20 @@ Gradients Node::backward(const Gradients& grad_outputs, const Needs& needs) {
   const Running scope(op_->name());
   std::optional<LabelsGuard> labels;
   if (FiniteChecks::active()) {
-    labels.emplace(fmt::format("{}{}backward of {}", where_, where_.empty() ? "" : ", ", op_->name()));
+    labels.emplace(
+        fmt::format("{}{}backward of {}", where_, where_.empty() ? "" : ", ", op_->name()));
   }
   Gradients grads = op_->backward(in, out, grad_outputs, needs);
   for (size_t i = 0; i < grads.size(); ++i) {
     if (!grads[i] || !needs[i]) continue;
     if (grads[i].shape() != inputs_[i].shape || grads[i].dtype() != inputs_[i].dtype) {
-      throw std::logic_error(fmt::format("{}: the gradient of input {} is {} {}, the input {} {}", op_->name(), i,
-                                         to_string(grads[i].dtype()), to_string(grads[i].shape()),
-                                         to_string(inputs_[i].dtype), to_string(inputs_[i].shape)));
+      throw std::logic_error(fmt::format("{}: the gradient of input {} is {} {}, the input {} {}",
+                                         op_->name(),
+                                         i,
+                                         to_string(grads[i].dtype()),
+                                         to_string(grads[i].shape()),
+                                         to_string(inputs_[i].dtype),
+                                         to_string(inputs_[i].shape)));
     }
   }
   return grads;

@@ -1,5 +1,5 @@
-// Op: one differentiable operation, and how it is applied. An Op holds hyper-parameters only; its backward rule is
-// written in ops, so that it can be differentiated again.
+// Op: one differentiable operation, and how it is applied. An Op holds hyper-parameters only; its
+// backward rule is written in ops, so that it can be differentiated again.
 #pragma once
 
 #include <cstdint>
@@ -17,12 +17,14 @@ namespace oche {
 using Inputs = std::span<const Tensor>;
 using Outputs = std::span<const Tensor>;
 using Gradients = std::vector<Tensor>;  // an undefined entry is zero, or was not asked for
-using Needs = std::vector<bool>;        // for each input: true iff a gradient with respect to it is wanted
+using Needs =
+    std::vector<bool>;  // for each input: true iff a gradient with respect to it is wanted
 
 struct TensorSpec {
   Shape shape;
   DType dtype;
-  bool differentiable = true;  // false: gradients never flow through this output (indices, statistics)
+  bool differentiable =
+      true;  // false: gradients never flow through this output (indices, statistics)
 };
 
 class Op {
@@ -32,11 +34,16 @@ class Op {
 
   // Checks the inputs (throws std::invalid_argument) and says what forward() will write.
   virtual std::vector<TensorSpec> infer_outputs(Inputs in) const = 0;
-  // Writes `out`, allocated as infer_outputs() says. Inputs are contiguous unless accepts_strides().
+  // Writes `out`, allocated as infer_outputs() says. Inputs are contiguous unless
+  // accepts_strides().
   virtual void forward(Inputs in, Outputs out) const = 0;
-  // The gradients with respect to the inputs that `needs` names, given those of the outputs. Only what saves_input() and
-  // saves_output() announced has data here; the other tensors know their shape.
-  virtual Gradients backward(Inputs in, Outputs out, const Gradients& g, const Needs& needs) const = 0;
+  // The gradients with respect to the inputs that `needs` names, given those of the outputs. Only
+  // what saves_input() and saves_output() announced has data here; the other tensors know their
+  // shape.
+  virtual Gradients backward(Inputs in,
+                             Outputs out,
+                             const Gradients& g,
+                             const Needs& needs) const = 0;
 
   virtual bool saves_input(size_t, const Needs&) const { return false; }
   virtual bool saves_output(size_t, const Needs&) const { return false; }
@@ -83,11 +90,12 @@ struct NoGrad : GradModeGuard {
   NoGrad() : GradModeGuard(false) {}
 };
 
-// One applied op. It owns what backward will need: the storage of saved inputs and outputs (never a tensor that refers
-// back to the node, so that there is no cycle), and the way to the nodes of its inputs.
+// One applied op. It owns what backward will need: the storage of saved inputs and outputs (never a
+// tensor that refers back to the node, so that there is no cycle), and the way to the nodes of its
+// inputs.
 class Node : public std::enable_shared_from_this<Node> {
  public:
-  struct Edge {  // where the gradient of one input goes
+  struct Edge {                        // where the gradient of one input goes
     std::shared_ptr<Node> node;        // the node that produced the input ...
     int output = 0;                    // ... and which output of it; or
     std::shared_ptr<TensorImpl> leaf;  // a leaf that requires a gradient; neither: nowhere
@@ -104,7 +112,8 @@ class Node : public std::enable_shared_from_this<Node> {
   // Grows with creation: a node comes after those of its inputs.
   uint64_t sequence() const { return sequence_; }
 
-  // Runs the op's backward rule. Throws naming the op and tensor when a saved tensor was overwritten since, or released.
+  // Runs the op's backward rule. Throws naming the op and tensor when a saved tensor was
+  // overwritten since, or released.
   Gradients backward(const Gradients& grad_outputs, const Needs& needs);
   // Drops the saved tensors.
   void release();

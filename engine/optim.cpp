@@ -26,8 +26,12 @@ std::vector<Tensor> zeros_like(const std::vector<Tensor>& tensors) {
 Tensor dense_gradient(std::string_view optimiser, const Tensor& g, const Tensor& w) {
   if (!g) return Tensor::zeros(w.shape(), w.dtype(), w.device());
   if (g.shape() != w.shape() || g.dtype() != w.dtype()) {
-    throw std::invalid_argument(fmt::format("{}: gradient {} {} for a parameter {} {}", optimiser, to_string(g.dtype()),
-                                            to_string(g.shape()), to_string(w.dtype()), to_string(w.shape())));
+    throw std::invalid_argument(fmt::format("{}: gradient {} {} for a parameter {} {}",
+                                            optimiser,
+                                            to_string(g.dtype()),
+                                            to_string(g.shape()),
+                                            to_string(w.dtype()),
+                                            to_string(w.shape())));
   }
   const NoGrad no_grad;
   return contiguous(g);
@@ -35,7 +39,8 @@ Tensor dense_gradient(std::string_view optimiser, const Tensor& g, const Tensor&
 
 void check_count(std::string_view optimiser, size_t gradients, size_t parameters) {
   if (gradients != parameters) {
-    throw std::invalid_argument(fmt::format("{}: {} gradients for {} parameters", optimiser, gradients, parameters));
+    throw std::invalid_argument(
+        fmt::format("{}: {} gradients for {} parameters", optimiser, gradients, parameters));
   }
 }
 
@@ -52,30 +57,47 @@ void Sgd::step(const std::vector<Tensor>& gradients, double lr, double scale) {
     const Tensor g = dense_gradient("sgd", gradients[i], w);
     if (DryRun::active()) continue;
     dispatch(w, [&, &buffer = buffers_[i]]<typename T>(auto& ctx) {
-      kernels::sgd<T>(ctx, step, w.numel(), g.data<T>(), w.mutable_data<T>(), buffer.template mutable_data<T>());
+      kernels::sgd<T>(ctx,
+                      step,
+                      w.numel(),
+                      g.data<T>(),
+                      w.mutable_data<T>(),
+                      buffer.template mutable_data<T>());
     });
   }
 }
 
 Adam::Adam(Alphas alphas, AdamOptions options)
-    : alphas_(std::move(alphas)), options_(options), m_(zeros_like(alphas_.tensors())), v_(zeros_like(alphas_.tensors())) {}
+    : alphas_(std::move(alphas)),
+      options_(options),
+      m_(zeros_like(alphas_.tensors())),
+      v_(zeros_like(alphas_.tensors())) {}
 
 void Adam::step(const std::vector<Tensor>& gradients) {
   check_count("adam", gradients.size(), alphas_.size());
-  const kernels::AdamStep step{options_.lr, options_.beta1, options_.beta2, options_.eps, options_.weight_decay, ++steps_};
+  const kernels::AdamStep step{
+      options_.lr, options_.beta1, options_.beta2, options_.eps, options_.weight_decay, ++steps_};
   for (size_t i = 0; i < gradients.size(); ++i) {
     const Tensor& a = alphas_[i].value;
     const Tensor g = dense_gradient("adam", gradients[i], a);
     if (DryRun::active()) continue;
     dispatch(a, [&, &m = m_[i], &v = v_[i]]<typename T>(auto& ctx) {
-      kernels::adam<T>(ctx, step, a.numel(), g.data<T>(), a.mutable_data<T>(), m.template mutable_data<T>(),
+      kernels::adam<T>(ctx,
+                       step,
+                       a.numel(),
+                       g.data<T>(),
+                       a.mutable_data<T>(),
+                       m.template mutable_data<T>(),
                        v.template mutable_data<T>());
     });
   }
 }
 
 double cosine_rate(double high, double low, int64_t epoch, int64_t epochs) {
-  return low + (high - low) * (1 + std::cos(std::numbers::pi * static_cast<double>(epoch) / static_cast<double>(epochs))) / 2;
+  return low + (high - low) *
+                   (1 + std::cos(std::numbers::pi * static_cast<double>(epoch) /
+                                 static_cast<double>(epochs))) /
+                   2;
 }
 
 double global_norm(const Weights& weights, const std::vector<Tensor>& tensors) {
@@ -90,6 +112,8 @@ double global_norm(const Weights& weights, const std::vector<Tensor>& tensors) {
   return std::sqrt(squares);
 }
 
-double clip_factor(double norm, double limit) { return limit > 0 ? std::min(1.0, limit / (norm + 1e-6)) : 1; }
+double clip_factor(double norm, double limit) {
+  return limit > 0 ? std::min(1.0, limit / (norm + 1e-6)) : 1;
+}
 
 }  // namespace oche

@@ -1,4 +1,5 @@
-// Optimisers, schedule and clipping. SGD takes weights and Adam takes alphas; neither accepts the other's parameters.
+// Optimisers, schedule and clipping. SGD takes weights and Adam takes alphas; neither accepts the
+// other's parameters.
 #pragma once
 
 #include <vector>
@@ -15,11 +16,14 @@ struct SgdOptions {
 class Sgd {
  public:
   Sgd(Weights weights, SgdOptions options);
-  // One gradient for each weight, in order; an undefined one counts as zero. `scale`: see clip_factor().
+  // One gradient for each weight, in order; an undefined one counts as zero. `scale`: see
+  // clip_factor().
   void step(const std::vector<Tensor>& gradients, double lr, double scale = 1);
 
   const SgdOptions& options() const { return options_; }
-  const std::vector<Tensor>& momentum_buffers() const { return buffers_; }  // zeros before the first step
+  const std::vector<Tensor>& momentum_buffers() const {
+    return buffers_;
+  }  // zeros before the first step
 
  private:
   Weights weights_;
@@ -49,12 +53,15 @@ class Adam {
   int64_t steps_ = 0;
 };
 
-// The rate of `epoch` = 0 .. epochs-1: from `high` towards `low`, which is never reached (DARTS steps it once an epoch).
+// The rate of `epoch` = 0 .. epochs-1: from `high` towards `low`, which is never reached (DARTS
+// steps it once an epoch).
 double cosine_rate(double high, double low, int64_t epoch, int64_t epochs);
 
-// The 2-norm of all tensors together, summed in double, tensor by tensor, in file order (see Layout).
+// The 2-norm of all tensors together, summed in double, tensor by tensor, in file order (see
+// Layout).
 double global_norm(const Weights& weights, const std::vector<Tensor>& tensors);
-// The factor that brings a norm down to `limit`: min(1, limit / (norm + 1e-6)); 1 when limit is 0 (no clipping).
+// The factor that brings a norm down to `limit`: min(1, limit / (norm + 1e-6)); 1 when limit is 0
+// (no clipping).
 double clip_factor(double norm, double limit);
 
 }  // namespace oche

@@ -19,15 +19,20 @@ std::unique_ptr<kernels::CpuContext>& context() {
 
 }  // namespace
 
-kernels::CpuContext& cpu_context() { return *context(); }
+kernels::CpuContext& cpu_context() {
+  return *context();
+}
 
 void set_num_threads(int threads) {
   if (threads < 1) {
-    throw std::invalid_argument(fmt::format("set_num_threads: {} threads; expected at least 1", threads));
+    throw std::invalid_argument(
+        fmt::format("set_num_threads: {} threads; expected at least 1", threads));
   }
   if (threads != num_threads()) context() = std::make_unique<kernels::CpuContext>(threads);
 }
 
-int num_threads() { return cpu_context().threads(); }
+int num_threads() {
+  return cpu_context().threads();
+}
 
 }  // namespace oche

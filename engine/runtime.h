@@ -7,7 +7,8 @@ namespace oche {
 
 kernels::CpuContext& cpu_context();
 
-// The number of threads the CPU kernels use, the caller among them; results do not depend on it. Not while ops run.
+// The number of threads the CPU kernels use, the caller among them; results do not depend on it.
+// Not while ops run.
 void set_num_threads(int threads);
 int num_threads();
 

@@ -22,13 +22,20 @@ Strides contiguous_strides(const Shape& shape) {
   return strides;
 }
 
-std::string to_string(const Shape& shape) { return fmt::format("({})", fmt::join(shape, ", ")); }
+std::string to_string(const Shape& shape) {
+  return fmt::format("({})", fmt::join(shape, ", "));
+}
 
 int normalize_dim(std::string_view op, int dim, const Shape& shape) {
   const int rank = static_cast<int>(shape.size());
   if (dim < -rank || dim >= rank) {
-    throw std::invalid_argument(fmt::format("{}: dim {} is out of range for shape {}; expected {} <= dim < {}",
-                                            op, dim, to_string(shape), -rank, rank));
+    throw std::invalid_argument(
+        fmt::format("{}: dim {} is out of range for shape {}; expected {} <= dim < {}",
+                    op,
+                    dim,
+                    to_string(shape),
+                    -rank,
+                    rank));
   }
   return dim < 0 ? dim + rank : dim;
 }

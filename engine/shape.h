@@ -15,7 +15,8 @@ int64_t numel(const Shape& shape);
 Strides contiguous_strides(const Shape& shape);
 std::string to_string(const Shape& shape);  // "(2, 5)"
 
-// `dim` counted from the front; negative values count from the back. Throws naming `op` when out of range.
+// `dim` counted from the front; negative values count from the back. Throws naming `op` when out of
+// range.
 int normalize_dim(std::string_view op, int dim, const Shape& shape);
 
 // The shape both broadcast to (NumPy rules). Throws naming `op` when there is none.

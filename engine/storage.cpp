@@ -31,14 +31,16 @@ constexpr size_t kAlignment = 64;
 
 thread_local int dry_runs = 0;
 
-// Sizes come in eight steps for each power of two, so that buffers find a second owner and at most 1/8 is lost.
+// Sizes come in eight steps for each power of two, so that buffers find a second owner and at most
+// 1/8 is lost.
 int64_t size_class(int64_t bytes) {
-  const int64_t step = std::max<int64_t>(kAlignment, std::bit_floor(static_cast<uint64_t>(bytes)) / 8);
+  const int64_t step =
+      std::max<int64_t>(kAlignment, std::bit_floor(static_cast<uint64_t>(bytes)) / 8);
   return std::max<int64_t>(kAlignment, (bytes + step - 1) / step * step);
 }
 
-// Freed CPU buffers by size class, kept for the next tensor of that size: returning large buffers to the system costs a
-// page fault for each 4 KiB when they are wanted again.
+// Freed CPU buffers by size class, kept for the next tensor of that size: returning large buffers
+// to the system costs a page fault for each 4 KiB when they are wanted again.
 class CpuPool {
  public:
   std::byte* allocate(int64_t bytes) {
@@ -106,7 +108,8 @@ class CpuPool {
 };
 
 CpuPool& cpu_pool() {
-  static auto* pool = new CpuPool;  // never destroyed: tensors in static storage may outlive it otherwise
+  static auto* pool =
+      new CpuPool;  // never destroyed: tensors in static storage may outlive it otherwise
   return *pool;
 }
 
@@ -124,12 +127,24 @@ Storage::~Storage() {
   cpu_pool().count(-bytes_);
 }
 
-MemoryStats memory_stats(Device) { return cpu_pool().stats(); }
-void reset_peak_memory(Device) { cpu_pool().reset_peak(); }
-void release_cached_memory(Device) { cpu_pool().release_cached(); }
+MemoryStats memory_stats(Device) {
+  return cpu_pool().stats();
+}
+void reset_peak_memory(Device) {
+  cpu_pool().reset_peak();
+}
+void release_cached_memory(Device) {
+  cpu_pool().release_cached();
+}
 
-DryRun::DryRun() { ++dry_runs; }
-DryRun::~DryRun() { --dry_runs; }
-bool DryRun::active() { return dry_runs > 0; }
+DryRun::DryRun() {
+  ++dry_runs;
+}
+DryRun::~DryRun() {
+  --dry_runs;
+}
+bool DryRun::active() {
+  return dry_runs > 0;
+}
 
 }  // namespace oche

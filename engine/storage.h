@@ -9,7 +9,8 @@
 
 namespace oche {
 
-// One buffer on one device, 64-byte aligned, its contents undefined at first (in debug builds: NaN).
+// One buffer on one device, 64-byte aligned, its contents undefined at first (in debug builds:
+// NaN).
 class Storage {
  public:
   // Throws OutOfMemory, naming the op under way (see op.h), the bytes asked and the bytes held.
@@ -27,7 +28,8 @@ class Storage {
   void bump_version() { ++version_; }
 
  private:
-  Storage(std::byte* data, int64_t bytes, Device device) : data_(data), bytes_(bytes), device_(device) {}
+  Storage(std::byte* data, int64_t bytes, Device device)
+      : data_(data), bytes_(bytes), device_(device) {}
 
   std::byte* data_;
   int64_t bytes_;
@@ -45,8 +47,9 @@ void reset_peak_memory(Device device = {});
 // Gives the cached buffers back to the system.
 void release_cached_memory(Device device = {});
 
-// While one lives, this thread's storages are counted but not allocated, and ops infer shapes but do not run: a step
-// can be walked through for its peak memory and its multiply-adds without touching data.
+// While one lives, this thread's storages are counted but not allocated, and ops infer shapes but
+// do not run: a step can be walked through for its peak memory and its multiply-adds without
+// touching data.
 class DryRun {
  public:
   DryRun();

@@ -15,14 +15,16 @@ namespace oche {
 namespace {
 
 const TensorImpl& checked(const std::shared_ptr<TensorImpl>& impl) {
-  if (!impl) throw std::invalid_argument(fmt::format("{}: an undefined tensor has no shape and no data", current_op()));
+  if (!impl)
+    throw std::invalid_argument(
+        fmt::format("{}: an undefined tensor has no shape and no data", current_op()));
   return *impl;
 }
 
 std::byte* first_byte(const TensorImpl& t, DType wanted) {
   if (t.dtype != wanted) {
-    throw std::invalid_argument(
-        fmt::format("{}: data of dtype {} read as {}", current_op(), to_string(t.dtype), to_string(wanted)));
+    throw std::invalid_argument(fmt::format(
+        "{}: data of dtype {} read as {}", current_op(), to_string(t.dtype), to_string(wanted)));
   }
   if (!t.storage) throw std::logic_error(std::string(t.absent));
   if (!t.storage->data()) throw std::logic_error("a tensor made in a dry run has no data");
@@ -34,7 +36,8 @@ template <typename T>
 void copy_out(const Tensor& source, T* target) {
   const Strides dense = contiguous_strides(source.shape());
   dispatch_device<T>(source.device(), [&]<typename U>(auto& ctx) {
-    kernels::copy_strided<U>(ctx, source.shape(), source.data<U>(), source.strides(), target, dense);
+    kernels::copy_strided<U>(
+        ctx, source.shape(), source.data<U>(), source.strides(), target, dense);
   });
 }
 
@@ -42,7 +45,8 @@ void copy_out(const Tensor& source, T* target) {
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
   if (std::any_of(shape.begin(), shape.end(), [](int64_t n) { return n < 0; })) {
-    throw std::invalid_argument(fmt::format("{}: negative extent in shape {}", current_op(), to_string(shape)));
+    throw std::invalid_argument(
+        fmt::format("{}: negative extent in shape {}", current_op(), to_string(shape)));
   }
   auto impl = std::make_shared<TensorImpl>();
   impl->storage = Storage::allocate(oche::numel(shape) * size_of(dtype), device);
@@ -72,12 +76,24 @@ Tensor Tensor::from(std::span<const T> values, const Shape& shape) {
   return t;
 }
 
-const Shape& Tensor::shape() const { return checked(impl_).shape; }
-const Strides& Tensor::strides() const { return checked(impl_).strides; }
-int64_t Tensor::size(int dim) const { return shape()[normalize_dim("size", dim, shape())]; }
-int64_t Tensor::numel() const { return oche::numel(shape()); }
-DType Tensor::dtype() const { return checked(impl_).dtype; }
-Device Tensor::device() const { return checked(impl_).device; }
+const Shape& Tensor::shape() const {
+  return checked(impl_).shape;
+}
+const Strides& Tensor::strides() const {
+  return checked(impl_).strides;
+}
+int64_t Tensor::size(int dim) const {
+  return shape()[normalize_dim("size", dim, shape())];
+}
+int64_t Tensor::numel() const {
+  return oche::numel(shape());
+}
+DType Tensor::dtype() const {
+  return checked(impl_).dtype;
+}
+Device Tensor::device() const {
+  return checked(impl_).device;
+}
 
 bool Tensor::is_contiguous() const {
   int64_t step = 1;
@@ -102,7 +118,8 @@ T* Tensor::mutable_data() const {
 
 double Tensor::item() const {
   if (numel() != 1) {
-    throw std::invalid_argument(fmt::format("item: shape {} has {} elements, not 1", to_string(shape()), numel()));
+    throw std::invalid_argument(
+        fmt::format("item: shape {} has {} elements, not 1", to_string(shape()), numel()));
   }
   double value = 0;
   dispatch_any(*this, [&]<typename T>(auto&) { value = static_cast<double>(*data<T>()); });
@@ -118,27 +135,37 @@ std::vector<T> Tensor::to_vector() const {
 
 void Tensor::assign(const Tensor& source) const {
   if (source.shape() != shape() || source.dtype() != dtype() || !is_contiguous()) {
-    throw std::invalid_argument(fmt::format("assign: {} {} into {} {}; expected the same shape and dtype, contiguous",
-                                            to_string(source.dtype()), to_string(source.shape()),
-                                            to_string(dtype()), to_string(shape())));
+    throw std::invalid_argument(
+        fmt::format("assign: {} {} into {} {}; expected the same shape and dtype, contiguous",
+                    to_string(source.dtype()),
+                    to_string(source.shape()),
+                    to_string(dtype()),
+                    to_string(shape())));
   }
   dispatch_any(*this, [&]<typename T>(auto&) { copy_out<T>(source, mutable_data<T>()); });
 }
 
-bool Tensor::requires_grad() const { return impl_ && impl_->requires_grad; }
-bool Tensor::is_leaf() const { return !checked(impl_).node; }
+bool Tensor::requires_grad() const {
+  return impl_ && impl_->requires_grad;
+}
+bool Tensor::is_leaf() const {
+  return !checked(impl_).node;
+}
 
 const Tensor& Tensor::set_requires_grad(bool value) const {
-  if (!is_leaf()) throw std::invalid_argument("set_requires_grad: only a leaf can be set; use detach()");
+  if (!is_leaf())
+    throw std::invalid_argument("set_requires_grad: only a leaf can be set; use detach()");
   if (value && !is_floating(dtype())) {
-    throw std::invalid_argument(
-        fmt::format("set_requires_grad: dtype {} has no gradient; expected f32 or f64", to_string(dtype())));
+    throw std::invalid_argument(fmt::format(
+        "set_requires_grad: dtype {} has no gradient; expected f32 or f64", to_string(dtype())));
   }
   impl_->requires_grad = value;
   return *this;
 }
 
-Tensor Tensor::grad() const { return checked(impl_).grad; }
+Tensor Tensor::grad() const {
+  return checked(impl_).grad;
+}
 void Tensor::set_grad(const Tensor& value) const {
   checked(impl_);
   impl_->grad = value;
@@ -163,10 +190,10 @@ Tensor Tensor::clone() const {
   return copy;
 }
 
-#define INSTANTIATE(T)                                                          \
-  template Tensor Tensor::from<T>(std::span<const T>, const Shape&);            \
-  template const T* Tensor::data<T>() const;                                    \
-  template T* Tensor::mutable_data<T>() const;                                  \
+#define INSTANTIATE(T)                                               \
+  template Tensor Tensor::from<T>(std::span<const T>, const Shape&); \
+  template const T* Tensor::data<T>() const;                         \
+  template T* Tensor::mutable_data<T>() const;                       \
   template std::vector<T> Tensor::to_vector<T>() const;
 INSTANTIATE(float)
 INSTANTIATE(double)

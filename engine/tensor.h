@@ -15,8 +15,8 @@ namespace oche {
 class Node;  // one applied op in the graph (op.h)
 struct TensorImpl;
 
-// Copying a Tensor copies the handle; both name the same elements. Default-constructed: undefined, which as a gradient
-// means zero.
+// Copying a Tensor copies the handle; both name the same elements. Default-constructed: undefined,
+// which as a gradient means zero.
 class Tensor {
  public:
   Tensor() = default;
@@ -24,8 +24,12 @@ class Tensor {
 
   static Tensor empty(const Shape& shape, DType dtype, Device device = {});
   static Tensor full(const Shape& shape, double value, DType dtype, Device device = {});
-  static Tensor zeros(const Shape& shape, DType dtype, Device device = {}) { return full(shape, 0, dtype, device); }
-  static Tensor ones(const Shape& shape, DType dtype, Device device = {}) { return full(shape, 1, dtype, device); }
+  static Tensor zeros(const Shape& shape, DType dtype, Device device = {}) {
+    return full(shape, 0, dtype, device);
+  }
+  static Tensor ones(const Shape& shape, DType dtype, Device device = {}) {
+    return full(shape, 1, dtype, device);
+  }
   // A copy of `values`, row-major; throws when their number is not that of `shape`.
   template <typename T>
   static Tensor from(std::span<const T> values, const Shape& shape);
@@ -46,7 +50,8 @@ class Tensor {
   Device device() const;
   bool is_contiguous() const;
 
-  // The first element. T must be the element type. Throws when this tensor was not saved for backward, or released since.
+  // The first element. T must be the element type. Throws when this tensor was not saved for
+  // backward, or released since.
   template <typename T>
   const T* data() const;
   // The same, for writing: counts as a modification, which tensors saved for backward notice.
@@ -59,11 +64,12 @@ class Tensor {
   // Overwrites the elements with those of `source` (same shape and dtype), outside autograd.
   void assign(const Tensor& source) const;
 
-  // True iff gradients flow to this tensor: it is a leaf that asks for them, or was computed from one.
+  // True iff gradients flow to this tensor: it is a leaf that asks for them, or was computed from
+  // one.
   bool requires_grad() const;
   const Tensor& set_requires_grad(bool value) const;  // leaves only
   bool is_leaf() const;
-  Tensor grad() const;                      // accumulated by backward(); leaves only
+  Tensor grad() const;  // accumulated by backward(); leaves only
   void set_grad(const Tensor& value) const;
   Tensor detach() const;  // the same elements, outside the graph
   Tensor clone() const;   // a contiguous copy, outside the graph

@@ -11,7 +11,9 @@ enum class DType : uint8_t { kFloat32, kFloat64, kInt64, kUInt8 };
 constexpr int64_t size_of(DType t) {
   return t == DType::kUInt8 ? 1 : t == DType::kFloat32 ? 4 : 8;
 }
-constexpr bool is_floating(DType t) { return t == DType::kFloat32 || t == DType::kFloat64; }
+constexpr bool is_floating(DType t) {
+  return t == DType::kFloat32 || t == DType::kFloat64;
+}
 constexpr std::string_view to_string(DType t) {
   constexpr std::string_view names[] = {"f32", "f64", "i64", "u8"};
   return names[static_cast<int>(t)];

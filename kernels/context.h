@@ -1,5 +1,5 @@
-// Execution contexts: where a kernel runs. A kernel is overloaded on its context, so the same call reaches either
-// back end; nothing above this layer knows which.
+// Execution contexts: where a kernel runs. A kernel is overloaded on its context, so the same call
+// reaches either back end; nothing above this layer knows which.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,8 @@
 
 namespace oche::kernels {
 
-// A CPU with a pool of worker threads that wait passively (on a condition variable, never spinning).
+// A CPU with a pool of worker threads that wait passively (on a condition variable, never
+// spinning).
 class CpuContext {
  public:
   // `threads` >= 1 counts the calling thread.
@@ -20,14 +21,15 @@ class CpuContext {
 
   int threads() const { return threads_; }
 
-  // Runs body(i) for every i in [0, tasks) and returns when all are done. Which thread runs which task is not
-  // specified, so that results may only depend on i: a task owns what it writes, and how the work is cut into tasks
-  // follows from the shape alone, never from the number of threads. Nested calls run on the calling thread.
-  // An exception thrown by a task is rethrown here.
+  // Runs body(i) for every i in [0, tasks) and returns when all are done. Which thread runs which
+  // task is not specified, so that results may only depend on i: a task owns what it writes, and
+  // how the work is cut into tasks follows from the shape alone, never from the number of threads.
+  // Nested calls run on the calling thread. An exception thrown by a task is rethrown here.
   template <typename Body>
   void parallel(int64_t tasks, Body&& body) {
     using Plain = std::remove_reference_t<Body>;
-    run(tasks, [](const void* f, int64_t i) { (*static_cast<const Plain*>(f))(i); }, &body);
+    run(
+        tasks, [](const void* f, int64_t i) { (*static_cast<const Plain*>(f))(i); }, &body);
   }
 
  private:

@@ -1,8 +1,10 @@
-// Two-dimensional convolution of a gated input, and its two gradients. The three close on one another: each is
-// bilinear in two of (x, w, grad_y), so that each derivative of one is another of the three.
+// Two-dimensional convolution of a gated input, and its two gradients. The three close on one
+// another: each is bilinear in two of (x, w, grad_y), so that each derivative of one is another of
+// the three.
 //
-//   y[n,p,q,o] = sum_{r,s,c} w[r,s,c,o] * gated(x)[n, p*stride - padding + r*dilation, q*stride - padding + s*dilation, g(o)+c]
-//   gated(x)[i] = 0 if gate[i] <= 0, else x[i]      (gate == nullptr: no gate; gate == x: a rectified input)
+//   y[n,p,q,o] = sum_{r,s,c} w[r,s,c,o] * gated(x)[n, p*stride - padding + r*dilation, q*stride -
+//   padding + s*dilation, g(o)+c] gated(x)[i] = 0 if gate[i] <= 0, else x[i]      (gate == nullptr:
+//   no gate; gate == x: a rectified input)
 //
 // Taps outside the image are 0. NHWC throughout; weights (kernel_h, kernel_w, C / groups, out_C).
 #pragma once
@@ -14,7 +16,7 @@
 namespace oche::kernels {
 
 struct Conv2dShape {
-  int64_t N, H, W, C;                // input
+  int64_t N, H, W, C;                 // input
   int64_t kernel_h, kernel_w, out_C;  // weight
   int64_t groups = 1, stride = 1, padding = 0, dilation = 1;
 
@@ -22,18 +24,27 @@ struct Conv2dShape {
   int64_t out_w() const { return (W + 2 * padding - dilation * (kernel_w - 1) - 1) / stride + 1; }
 };
 
-// x, gate: (N, H, W, C). w: (kernel_h, kernel_w, C/groups, out_C). y: (N, out_h, out_w, out_C), overwritten.
+// x, gate: (N, H, W, C). w: (kernel_h, kernel_w, C/groups, out_C). y: (N, out_h, out_w, out_C),
+// overwritten.
 template <typename T>
 void conv2d_forward(CpuContext&, const Conv2dShape&, const T* x, const T* gate, const T* w, T* y);
 
 // grad_x = gated(adjoint of the convolution applied to grad_y): (N, H, W, C), overwritten.
 template <typename T>
-void conv2d_input_grad(CpuContext&, const Conv2dShape&, const T* grad_y, const T* gate, const T* w, T* grad_x);
+void conv2d_input_grad(
+    CpuContext&, const Conv2dShape&, const T* grad_y, const T* gate, const T* w, T* grad_x);
 
-// grad_w[r,s,c,o] = sum_{n,p,q} gated(x)[...] * grad_y[n,p,q,o]: (kernel_h, kernel_w, C/groups, out_C), overwritten.
-// `workspace` holds conv2d_weight_grad_workspace(shape) elements: the partial sums of fixed blocks of images.
+// grad_w[r,s,c,o] = sum_{n,p,q} gated(x)[...] * grad_y[n,p,q,o]: (kernel_h, kernel_w, C/groups,
+// out_C), overwritten. `workspace` holds conv2d_weight_grad_workspace(shape) elements: the partial
+// sums of fixed blocks of images.
 template <typename T>
-void conv2d_weight_grad(CpuContext&, const Conv2dShape&, const T* x, const T* gate, const T* grad_y, T* grad_w, T* workspace);
+void conv2d_weight_grad(CpuContext&,
+                        const Conv2dShape&,
+                        const T* x,
+                        const T* gate,
+                        const T* grad_y,
+                        T* grad_w,
+                        T* workspace);
 int64_t conv2d_weight_grad_workspace(const Conv2dShape&);
 
 }  // namespace oche::kernels

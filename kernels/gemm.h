@@ -1,4 +1,5 @@
-// c = op(a) op(b): op(a) is (M, K), op(b) is (K, N), c is (M, N), all row-major and contiguous; op transposes when asked.
+// c = op(a) op(b): op(a) is (M, K), op(b) is (K, N), c is (M, N), all row-major and contiguous; op
+// transposes when asked.
 #pragma once
 
 #include <cstdint>

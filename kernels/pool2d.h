@@ -1,5 +1,5 @@
-// Max and average pooling over square windows, NHWC, and their adjoints. Padding takes no part: it never wins a
-// maximum and is excluded from the divisor of an average.
+// Max and average pooling over square windows, NHWC, and their adjoints. Padding takes no part: it
+// never wins a maximum and is excluded from the divisor of an average.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace oche::kernels {
 
-// 0 <= padding < kernel <= 16 and the window fits the padded image, so that every window meets the image and a tap fits a
-// byte.
+// 0 <= padding < kernel <= 16 and the window fits the padded image, so that every window meets the
+// image and a tap fits a byte.
 struct Pool2dShape {
   int64_t N, H, W, C;
   int64_t kernel, stride = 1, padding = 0;
@@ -18,7 +18,8 @@ struct Pool2dShape {
   int64_t out_w() const { return (W + 2 * padding - kernel) / stride + 1; }
 };
 
-// y: (N, out_h, out_w, C). index, same shape: the winning tap r * kernel + s; the first in scan order wins a tie. A NaN wins.
+// y: (N, out_h, out_w, C). index, same shape: the winning tap r * kernel + s; the first in scan
+// order wins a tie. A NaN wins.
 template <typename T>
 void max_pool2d_forward(CpuContext&, const Pool2dShape&, const T* x, T* y, uint8_t* index);
 // y[o] = x at the tap that index[o] names.
@@ -26,7 +27,8 @@ template <typename T>
 void max_pool2d_gather(CpuContext&, const Pool2dShape&, const T* x, const uint8_t* index, T* y);
 // The adjoint of the gather: grad_x (N, H, W, C), overwritten.
 template <typename T>
-void max_pool2d_scatter(CpuContext&, const Pool2dShape&, const T* grad_y, const uint8_t* index, T* grad_x);
+void max_pool2d_scatter(
+    CpuContext&, const Pool2dShape&, const T* grad_y, const uint8_t* index, T* grad_x);
 
 template <typename T>
 void avg_pool2d_forward(CpuContext&, const Pool2dShape&, const T* x, T* y);

@@ -1,5 +1,6 @@
-// Reductions of contiguous (outer, n, inner) tensors over n, and inner products. Sums run over blocks fixed by the shape,
-// in the element type inside a block and in double across blocks, so they do not depend on the number of threads.
+// Reductions of contiguous (outer, n, inner) tensors over n, and inner products. Sums run over
+// blocks fixed by the shape, in the element type inside a block and in double across blocks, so
+// they do not depend on the number of threads.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +9,8 @@
 
 namespace oche::kernels {
 
-// y: (outer, inner). `workspace`: sum_workspace(outer, n, inner) doubles (0 when a single block suffices).
+// y: (outer, inner). `workspace`: sum_workspace(outer, n, inner) doubles (0 when a single block
+// suffices).
 template <typename T>
 void sum(CpuContext&, int64_t outer, int64_t n, int64_t inner, const T* x, T* y, double* workspace);
 int64_t sum_workspace(int64_t outer, int64_t n, int64_t inner);
@@ -20,12 +22,28 @@ int64_t dot_workspace(int64_t n);
 
 // value, index: (outer, inner); the first maximum along n wins a tie, a NaN wins outright.
 template <typename T>
-void max(CpuContext&, int64_t outer, int64_t n, int64_t inner, const T* x, T* value, int64_t* index);
-// y[o,k,i] = x[o, index[o,k,i], i]: x (outer, n, inner), index and y (outer, count, inner). Indices must be in [0, n).
+void max(
+    CpuContext&, int64_t outer, int64_t n, int64_t inner, const T* x, T* value, int64_t* index);
+// y[o,k,i] = x[o, index[o,k,i], i]: x (outer, n, inner), index and y (outer, count, inner). Indices
+// must be in [0, n).
 template <typename T>
-void gather(CpuContext&, int64_t outer, int64_t n, int64_t count, int64_t inner, const T* x, const int64_t* index, T* y);
+void gather(CpuContext&,
+            int64_t outer,
+            int64_t n,
+            int64_t count,
+            int64_t inner,
+            const T* x,
+            const int64_t* index,
+            T* y);
 // The adjoint: x[o, index[o,k,i], i] += y[o,k,i]; x is overwritten (zeroed first).
 template <typename T>
-void scatter_add(CpuContext&, int64_t outer, int64_t n, int64_t count, int64_t inner, const T* y, const int64_t* index, T* x);
+void scatter_add(CpuContext&,
+                 int64_t outer,
+                 int64_t n,
+                 int64_t count,
+                 int64_t inner,
+                 const T* y,
+                 const int64_t* index,
+                 T* x);
 
 }  // namespace oche::kernels

@@ -1,4 +1,5 @@
-// y[i] = exp(x[i]-m) / sum_j exp(x[j]-m), m = max_j x[j], over n; and its logarithm. x, y: (outer, n, inner), contiguous.
+// y[i] = exp(x[i]-m) / sum_j exp(x[j]-m), m = max_j x[j], over n; and its logarithm. x, y: (outer,
+// n, inner), contiguous.
 #pragma once
 
 #include <cstdint>

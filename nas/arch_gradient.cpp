@@ -15,7 +15,8 @@
 namespace oche::nas {
 namespace {
 
-constexpr std::array<std::string_view, 3> kNames = {"first-order", "finite-difference", "exact-unrolled"};
+constexpr std::array<std::string_view, 3> kNames = {
+    "first-order", "finite-difference", "exact-unrolled"};
 
 std::vector<Tensor> gradients(const Tensor& loss, const std::vector<Tensor>& inputs) {
   return defined_or_zeros(grad(loss, inputs), inputs);
@@ -46,7 +47,8 @@ std::vector<Tensor> step_ahead(const Bilevel& p, const InnerStep& s) {
   return next;
 }
 
-// The validation loss at w', its gradient with respect to alpha (the direct part) and to w' (the direction v).
+// The validation loss at w', its gradient with respect to alpha (the direct part) and to w' (the
+// direction v).
 struct Ahead {
   double loss;
   std::vector<Tensor> direct, v;
@@ -67,7 +69,8 @@ Ahead look_ahead(const Bilevel& p, const InnerStep& s) {
 ArchGradientResult combine(const Ahead& ahead, const std::vector<Tensor>& implicit, double rate) {
   const NoGrad no_grad;
   std::vector<Tensor> total;
-  for (size_t i = 0; i < implicit.size(); ++i) total.push_back(ahead.direct[i] - implicit[i] * rate);
+  for (size_t i = 0; i < implicit.size(); ++i)
+    total.push_back(ahead.direct[i] - implicit[i] * rate);
   return {total, ahead.loss};
 }
 
@@ -84,7 +87,9 @@ class FirstOrder final : public ArchGradient {
 class FiniteDifference final : public ArchGradient {
  public:
   explicit FiniteDifference(double radius) : radius_(radius) {
-    if (!(radius > 0)) throw std::invalid_argument(fmt::format("finite-difference: radius {}; expected a positive number", radius));
+    if (!(radius > 0))
+      throw std::invalid_argument(
+          fmt::format("finite-difference: radius {}; expected a positive number", radius));
   }
   std::string_view name() const override { return kNames[1]; }
   ArchGradientResult compute(const Bilevel& p, const InnerStep& s) const override {
@@ -103,7 +108,9 @@ class FiniteDifference final : public ArchGradient {
   }
 
  private:
-  static std::vector<Tensor> displaced(const Bilevel& p, const std::vector<Tensor>& v, double distance) {
+  static std::vector<Tensor> displaced(const Bilevel& p,
+                                       const std::vector<Tensor>& v,
+                                       double distance) {
     const NoGrad no_grad;
     std::vector<Tensor> w = p.weights.tensors();
     for (size_t i = 0; i < w.size(); ++i) w[i] = w[i] + v[i] * distance;
@@ -119,19 +126,25 @@ class ExactUnrolled final : public ArchGradient {
   ArchGradientResult compute(const Bilevel& p, const InnerStep& s) const override {
     const Ahead ahead = look_ahead(p, s);
     const Label label("mixed product");
-    return combine(ahead, mixed_product(p.train_loss(), p.weights.tensors(), ahead.v, p.alphas.tensors()), s.rate);
+    return combine(ahead,
+                   mixed_product(p.train_loss(), p.weights.tensors(), ahead.v, p.alphas.tensors()),
+                   s.rate);
   }
 };
 
 }  // namespace
 
-std::unique_ptr<ArchGradient> make_arch_gradient(std::string_view name, const ArchGradientOptions& options) {
+std::unique_ptr<ArchGradient> make_arch_gradient(std::string_view name,
+                                                 const ArchGradientOptions& options) {
   if (name == kNames[0]) return std::make_unique<FirstOrder>();
   if (name == kNames[1]) return std::make_unique<FiniteDifference>(options.radius);
   if (name == kNames[2]) return std::make_unique<ExactUnrolled>();
-  throw std::invalid_argument(fmt::format("gradient '{}' is not known; expected one of {}", name, fmt::join(kNames, ", ")));
+  throw std::invalid_argument(
+      fmt::format("gradient '{}' is not known; expected one of {}", name, fmt::join(kNames, ", ")));
 }
 
-std::span<const std::string_view> arch_gradient_names() { return kNames; }
+std::span<const std::string_view> arch_gradient_names() {
+  return kNames;
+}
 
 }  // namespace oche::nas

@@ -13,9 +13,9 @@
 
 namespace oche::nas {
 
-// A bilevel problem: choose alpha for the validation loss where the weights follow the train loss. Both losses are
-// evaluated at whatever values the sets hold at the moment of the call (see Substitution), on fixed batches and with
-// fixed random numbers; evaluating them changes nothing.
+// A bilevel problem: choose alpha for the validation loss where the weights follow the train loss.
+// Both losses are evaluated at whatever values the sets hold at the moment of the call (see
+// Substitution), on fixed batches and with fixed random numbers; evaluating them changes nothing.
 struct Bilevel {
   Weights weights;
   Alphas alphas;
@@ -45,15 +45,19 @@ class ArchGradient {
 
 // The settings of all estimators (--set gradient.NAME=...).
 struct ArchGradientOptions {
-  double radius = 0.01;  // finite-difference: length of the probe along v, over all weights (DARTS sec. 2.3)
+  double radius =
+      0.01;  // finite-difference: length of the probe along v, over all weights (DARTS sec. 2.3)
 };
 
 //   first-order        dL_val(w, alpha)/dalpha
-//   finite-difference  dL_val(w', alpha)/dalpha - rate * (dL_train(w+)/dalpha - dL_train(w-)/dalpha) / (2R),
+//   finite-difference  dL_val(w', alpha)/dalpha - rate * (dL_train(w+)/dalpha -
+//   dL_train(w-)/dalpha) / (2R),
 //                      v = dL_val/dw', w+- = w +- R v, R = radius / |v| (DARTS eq. 7 and 8)
-//   exact-unrolled     the same with the mixed product d2L_train/(dalpha dw) v in place of the difference
+//   exact-unrolled     the same with the mixed product d2L_train/(dalpha dw) v in place of the
+//   difference
 // Throws std::invalid_argument naming them for another name.
-std::unique_ptr<ArchGradient> make_arch_gradient(std::string_view name, const ArchGradientOptions& options = {});
+std::unique_ptr<ArchGradient> make_arch_gradient(std::string_view name,
+                                                 const ArchGradientOptions& options = {});
 std::span<const std::string_view> arch_gradient_names();
 
 }  // namespace oche::nas

@@ -35,10 +35,16 @@ Mixture discrete_mixture(const CellGenotype& cell, int64_t steps, DType dtype) {
   for (const GenotypeEdge& e : cell.edges) {
     const auto op = std::find(darts_primitives().begin(), darts_primitives().end(), e.op);
     if (op == darts_primitives().end() || e.to >= kCellInputs + steps) {
-      throw std::invalid_argument(fmt::format("genotype edge ({}, {} -> {}) is not in a search space of {} steps", e.op, e.from, e.to, steps));
+      throw std::invalid_argument(
+          fmt::format("genotype edge ({}, {} -> {}) is not in a search space of {} steps",
+                      e.op,
+                      e.from,
+                      e.to,
+                      steps));
     }
     if (*op == kNone) continue;
-    const int64_t place = (first_edge(e.to - kCellInputs) + e.from) * candidates + (op - darts_primitives().begin());
+    const int64_t place =
+        (first_edge(e.to - kCellInputs) + e.from) * candidates + (op - darts_primitives().begin());
     weights[place] = 1;
     run[place] = true;
   }
@@ -50,30 +56,41 @@ Mixture discrete_mixture(const CellGenotype& cell, int64_t steps, DType dtype) {
 CellGenotype top2(const Tensor& alpha, int64_t steps, int64_t multiplier) {
   const Shape expected{edge_count(steps), static_cast<int64_t>(darts_primitives().size())};
   if (alpha.shape() != expected) {
-    throw std::invalid_argument(fmt::format("top2: alpha has shape {}; expected {} for {} steps", to_string(alpha.shape()), to_string(expected), steps));
+    throw std::invalid_argument(fmt::format("top2: alpha has shape {}; expected {} for {} steps",
+                                            to_string(alpha.shape()),
+                                            to_string(expected),
+                                            steps));
   }
   const NoGrad no_grad;
   const std::vector<double> p = softmax(cast(alpha, DType::kFloat64), 1).to_vector<double>();
   CellGenotype cell;
   for (int64_t node = 0; node < steps; ++node) {
     std::vector<Choice> choices;
-    for (int j = 0; j < kCellInputs + node; ++j) choices.push_back(best_candidate(p, first_edge(node) + j, j));
-    std::stable_sort(choices.begin(), choices.end(), [](const Choice& a, const Choice& b) { return a.score > b.score; });
+    for (int j = 0; j < kCellInputs + node; ++j)
+      choices.push_back(best_candidate(p, first_edge(node) + j, j));
+    std::stable_sort(choices.begin(), choices.end(), [](const Choice& a, const Choice& b) {
+      return a.score > b.score;
+    });
     for (size_t i = 0; i < 2; ++i) {
-      cell.edges.push_back({std::string(darts_primitives()[choices[i].candidate]), choices[i].from, static_cast<int>(kCellInputs + node)});
+      cell.edges.push_back({std::string(darts_primitives()[choices[i].candidate]),
+                            choices[i].from,
+                            static_cast<int>(kCellInputs + node)});
     }
   }
   cell.concat.resize(multiplier);
-  std::iota(cell.concat.begin(), cell.concat.end(), static_cast<int>(kCellInputs + steps - multiplier));
+  std::iota(
+      cell.concat.begin(), cell.concat.end(), static_cast<int>(kCellInputs + steps - multiplier));
   return cell;
 }
 
 Genotype top2(const AlphaTables& alphas, int64_t steps, int64_t multiplier) {
-  return {.normal = top2(alphas.normal, steps, multiplier), .reduce = top2(alphas.reduce, steps, multiplier)};
+  return {.normal = top2(alphas.normal, steps, multiplier),
+          .reduce = top2(alphas.reduce, steps, multiplier)};
 }
 
 CellMixtures discrete_mixtures(const Genotype& genotype, int64_t steps, DType dtype) {
-  return {discrete_mixture(genotype.normal, steps, dtype), discrete_mixture(genotype.reduce, steps, dtype)};
+  return {discrete_mixture(genotype.normal, steps, dtype),
+          discrete_mixture(genotype.reduce, steps, dtype)};
 }
 
 }  // namespace oche::nas

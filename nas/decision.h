@@ -1,4 +1,5 @@
-// From architecture parameters to a genotype, and back to a mixture that runs only what the genotype kept.
+// From architecture parameters to a genotype, and back to a mixture that runs only what the
+// genotype kept.
 #pragma once
 
 #include "nas/genotype.h"
@@ -6,9 +7,9 @@
 
 namespace oche::nas {
 
-// The DARTS rule (sec. 2.4). An edge scores the largest softmax weight among its candidates other than `none`; each node
-// keeps its two best edges, best first, each with that candidate. Ties go to the lower predecessor and to the candidate
-// that comes first. alpha: (edges, candidates).
+// The DARTS rule (sec. 2.4). An edge scores the largest softmax weight among its candidates other
+// than `none`; each node keeps its two best edges, best first, each with that candidate. Ties go to
+// the lower predecessor and to the candidate that comes first. alpha: (edges, candidates).
 CellGenotype top2(const Tensor& alpha, int64_t steps, int64_t multiplier);
 
 struct AlphaTables {

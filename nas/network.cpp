@@ -15,28 +15,38 @@ namespace oche::nas {
 MixedOp::MixedOp(int64_t channels, int64_t stride, DType dtype) {
   for (size_t k = 0; k < darts_primitives().size(); ++k) {
     const std::string_view name = darts_primitives()[k];
-    branches_.push_back(name == kNone ? nullptr
-                                      : &adopt_module(fmt::format("_ops.{}", k), make_primitive(name, channels, stride, dtype)));
+    branches_.push_back(name == kNone
+                            ? nullptr
+                            : &adopt_module(fmt::format("_ops.{}", k),
+                                            make_primitive(name, channels, stride, dtype)));
   }
 }
 
-int64_t edge_count(int64_t steps) { return first_edge(steps); }
+int64_t edge_count(int64_t steps) {
+  return first_edge(steps);
+}
 
 Cell::Cell(const CellOptions& o, DType dtype) : options_(o) {
   if (o.reduction_before) {
-    preprocess_0_ = &add_module<FactorizedReduce>("preprocess0", o.channels_before_last, o.channels, dtype);
+    preprocess_0_ =
+        &add_module<FactorizedReduce>("preprocess0", o.channels_before_last, o.channels, dtype);
   } else {
-    preprocess_0_ = &add_module<ReluConvBn>("preprocess0", o.channels_before_last, o.channels, dtype);
+    preprocess_0_ =
+        &add_module<ReluConvBn>("preprocess0", o.channels_before_last, o.channels, dtype);
   }
   preprocess_1_ = &add_module<ReluConvBn>("preprocess1", o.channels_last, o.channels, dtype);
   for (int64_t i = 0; i < o.steps; ++i) {
     for (int64_t j = 0; j < 2 + i; ++j) {
-      edges_.push_back(&add_module<MixedOp>(fmt::format("_ops.{}", edges_.size()), o.channels, o.reduction && j < 2 ? 2 : 1, dtype));
+      edges_.push_back(&add_module<MixedOp>(
+          fmt::format("_ops.{}", edges_.size()), o.channels, o.reduction && j < 2 ? 2 : 1, dtype));
     }
   }
 }
 
-Tensor Cell::forward(const Tensor& before_last, const Tensor& last, const Mixture& mixture, const Pass& pass) const {
+Tensor Cell::forward(const Tensor& before_last,
+                     const Tensor& last,
+                     const Mixture& mixture,
+                     const Pass& pass) const {
   std::vector<Tensor> states;
   {
     const Label label("preprocess 0");
@@ -50,8 +60,12 @@ Tensor Cell::forward(const Tensor& before_last, const Tensor& last, const Mixtur
   return concat({states.end() - options_.multiplier, states.end()}, 3);
 }
 
-// The sum over all incoming edges and candidates at once: one pass over memory instead of one for each term.
-Tensor Cell::node(int64_t i, const std::vector<Tensor>& states, const Mixture& mixture, const Pass& pass) const {
+// The sum over all incoming edges and candidates at once: one pass over memory instead of one for
+// each term.
+Tensor Cell::node(int64_t i,
+                  const std::vector<Tensor>& states,
+                  const Mixture& mixture,
+                  const Pass& pass) const {
   const auto candidates = static_cast<int64_t>(darts_primitives().size());
   std::vector<Tensor> terms;
   std::vector<int64_t> places;
@@ -65,7 +79,8 @@ Tensor Cell::node(int64_t i, const std::vector<Tensor>& states, const Mixture& m
       places.push_back(place);
     }
   }
-  if (terms.empty()) {  // every candidate is `none` or masked; a stride-1 state has the node's shape, so take the last one
+  if (terms.empty()) {  // every candidate is `none` or masked; a stride-1 state has the node's
+                        // shape, so take the last one
     const Tensor& like = states.back();
     Shape shape = like.shape();
     if (options_.reduction && i == 0) {
@@ -80,11 +95,22 @@ Tensor Cell::node(int64_t i, const std::vector<Tensor>& states, const Mixture& m
 
 Network::Network(const NetworkOptions& o)
     : options_(o),
-      stem_(add_module<Conv2d>("stem.0", Conv2d::Options{.in = o.image_channels, .out = o.stem_multiplier * o.channels, .kernel = 3, .conv = {.padding = 1}}, o.dtype)),
-      stem_norm_(add_module<BatchNorm2d>("stem.1", o.stem_multiplier * o.channels, BatchNorm2d::Affine::kYes, o.dtype)) {
+      stem_(add_module<Conv2d>("stem.0",
+                               Conv2d::Options{.in = o.image_channels,
+                                               .out = o.stem_multiplier * o.channels,
+                                               .kernel = 3,
+                                               .conv = {.padding = 1}},
+                               o.dtype)),
+      stem_norm_(add_module<BatchNorm2d>(
+          "stem.1", o.stem_multiplier * o.channels, BatchNorm2d::Affine::kYes, o.dtype)) {
   if (o.layers < 1 || o.channels < 1 || o.steps < 1 || o.multiplier < 1 || o.multiplier > o.steps) {
-    throw std::invalid_argument(fmt::format("network: {} layers, {} channels, {} steps, multiplier {}; expected all >= 1 and multiplier <= steps",
-                                            o.layers, o.channels, o.steps, o.multiplier));
+    throw std::invalid_argument(
+        fmt::format("network: {} layers, {} channels, {} steps, multiplier {}; expected all >= 1 "
+                    "and multiplier <= steps",
+                    o.layers,
+                    o.channels,
+                    o.steps,
+                    o.multiplier));
   }
   int64_t before_last = o.stem_multiplier * o.channels, last = before_last, channels = o.channels;
   bool reduction_before = false;
@@ -92,9 +118,14 @@ Network::Network(const NetworkOptions& o)
     const bool reduction = i == o.layers / 3 || i == 2 * o.layers / 3;
     if (reduction) channels *= 2;
     cells_.push_back(&add_module<Cell>(fmt::format("cells.{}", i),
-                                       CellOptions{.steps = o.steps, .multiplier = o.multiplier, .channels_before_last = before_last,
-                                                   .channels_last = last, .channels = channels, .reduction = reduction,
-                                                   .reduction_before = reduction_before}, o.dtype));
+                                       CellOptions{.steps = o.steps,
+                                                   .multiplier = o.multiplier,
+                                                   .channels_before_last = before_last,
+                                                   .channels_last = last,
+                                                   .channels = channels,
+                                                   .reduction = reduction,
+                                                   .reduction_before = reduction_before},
+                                       o.dtype));
     before_last = last;
     last = o.multiplier * channels;
     reduction_before = reduction;
@@ -102,7 +133,10 @@ Network::Network(const NetworkOptions& o)
   classifier_ = &add_module<Linear>("classifier", last, o.classes, o.dtype);
 }
 
-Tensor Network::forward(const Tensor& images, const CellMixtures& mixtures, const Pass& pass, const CellObserver& observer) const {
+Tensor Network::forward(const Tensor& images,
+                        const CellMixtures& mixtures,
+                        const Pass& pass,
+                        const CellObserver& observer) const {
   Tensor before_last, last;
   {
     const Label label("stem");
@@ -120,13 +154,20 @@ Tensor Network::forward(const Tensor& images, const CellMixtures& mixtures, cons
 }
 
 ArchParameters::ArchParameters(int64_t steps, double deviation, uint64_t seed, DType dtype)
-    : normal_(add_parameter("alphas_normal", {edge_count(steps), static_cast<int64_t>(darts_primitives().size())}, dtype, {})),
-      reduce_(add_parameter("alphas_reduce", {edge_count(steps), static_cast<int64_t>(darts_primitives().size())}, dtype, {})) {
+    : normal_(add_parameter("alphas_normal",
+                            {edge_count(steps), static_cast<int64_t>(darts_primitives().size())},
+                            dtype,
+                            {})),
+      reduce_(add_parameter("alphas_reduce",
+                            {edge_count(steps), static_cast<int64_t>(darts_primitives().size())},
+                            dtype,
+                            {})) {
   if (DryRun::active()) return;
   for (const auto& [name, p] : named_parameters()) {
     const RandomKey key = random_key(seed, module_id(name), Purpose::kAlphaInit);
     dispatch(p->value, [&, &alpha = p->value]<typename T>(auto& ctx) {
-      kernels::fill_normal<T>(ctx, key, {}, alpha.numel(), 0, deviation, alpha.template mutable_data<T>());
+      kernels::fill_normal<T>(
+          ctx, key, {}, alpha.numel(), 0, deviation, alpha.template mutable_data<T>());
     });
   }
 }

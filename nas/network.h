@@ -18,7 +18,9 @@ class MixedOp : public Module {
 
   // Candidate k of x; not for `none`, which has_branch() is false for.
   bool has_branch(size_t k) const { return branches_[k] != nullptr; }
-  Tensor branch(size_t k, const Tensor& x, const Pass& pass) const { return branches_[k]->forward(x, pass); }
+  Tensor branch(size_t k, const Tensor& x, const Pass& pass) const {
+    return branches_[k]->forward(x, pass);
+  }
 
  private:
   std::vector<Primitive*> branches_;
@@ -31,20 +33,28 @@ struct CellOptions {
   bool reduction = false, reduction_before = false;
 };
 
-// Edges are numbered node after node, and within a node by predecessor: states 0 and 1 are the preprocessed outputs of the
-// two cells before, state 2 + i is node i.
+// Edges are numbered node after node, and within a node by predecessor: states 0 and 1 are the
+// preprocessed outputs of the two cells before, state 2 + i is node i.
 int64_t edge_count(int64_t steps);
-inline int64_t first_edge(int64_t node) { return node * (node + 3) / 2; }
+inline int64_t first_edge(int64_t node) {
+  return node * (node + 3) / 2;
+}
 
 class Cell : public Module {
  public:
   Cell(const CellOptions& options, DType dtype);
   // (N, H, W, .) twice -> (N, H', W', multiplier * channels).
-  Tensor forward(const Tensor& before_last, const Tensor& last, const Mixture& mixture, const Pass& pass) const;
+  Tensor forward(const Tensor& before_last,
+                 const Tensor& last,
+                 const Mixture& mixture,
+                 const Pass& pass) const;
   bool reduction() const { return options_.reduction; }
 
  private:
-  Tensor node(int64_t i, const std::vector<Tensor>& states, const Mixture& mixture, const Pass& pass) const;
+  Tensor node(int64_t i,
+              const std::vector<Tensor>& states,
+              const Mixture& mixture,
+              const Pass& pass) const;
 
   CellOptions options_;
   Primitive *preprocess_0_, *preprocess_1_;
@@ -68,7 +78,10 @@ class Network : public Module {
 
   using CellObserver = std::function<void(size_t index, const Tensor& output)>;
   // images (N, H, W, image_channels) -> logits (N, classes).
-  Tensor forward(const Tensor& images, const CellMixtures& mixtures, const Pass& pass, const CellObserver& observer = {}) const;
+  Tensor forward(const Tensor& images,
+                 const CellMixtures& mixtures,
+                 const Pass& pass,
+                 const CellObserver& observer = {}) const;
 
   const NetworkOptions& options() const { return options_; }
   Weights weights() { return Weights(named_parameters()); }

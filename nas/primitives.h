@@ -1,5 +1,6 @@
-// The candidate operations of the DARTS space, by the names that genotypes use, and the blocks they share with the cells.
-// In a search network batch normalisation has no affine part, and pooling is followed by one (DARTS, appendix A.1).
+// The candidate operations of the DARTS space, by the names that genotypes use, and the blocks they
+// share with the cells. In a search network batch normalisation has no affine part, and pooling is
+// followed by one (DARTS, appendix A.1).
 #pragma once
 
 #include <memory>
@@ -16,13 +17,17 @@ class Primitive : public Module {
   virtual Tensor forward(const Tensor& x, const Pass& pass) const = 0;
 };
 
-// none, max_pool_3x3, avg_pool_3x3, skip_connect, sep_conv_3x3, sep_conv_5x5, dil_conv_3x3, dil_conv_5x5: the order of the
-// columns of alpha.
+// none, max_pool_3x3, avg_pool_3x3, skip_connect, sep_conv_3x3, sep_conv_5x5, dil_conv_3x3,
+// dil_conv_5x5: the order of the columns of alpha.
 std::span<const std::string_view> darts_primitives();
 inline constexpr std::string_view kNone = "none";
 
-// Throws std::invalid_argument naming the known ones for an unknown name. `none` is not a module: a mixed op leaves it out.
-std::unique_ptr<Primitive> make_primitive(std::string_view name, int64_t channels, int64_t stride, DType dtype);
+// Throws std::invalid_argument naming the known ones for an unknown name. `none` is not a module: a
+// mixed op leaves it out.
+std::unique_ptr<Primitive> make_primitive(std::string_view name,
+                                          int64_t channels,
+                                          int64_t stride,
+                                          DType dtype);
 
 // Relu, 1x1 convolution, batch normalisation: (N, H, W, in) -> (N, H, W, out).
 class ReluConvBn : public Primitive {
@@ -35,8 +40,9 @@ class ReluConvBn : public Primitive {
   BatchNorm2d& norm_;
 };
 
-// Halves height and width (both even) without losing pixels: relu, two 1x1 convolutions of stride 2, one a pixel further
-// down and right, side by side, batch normalisation. (N, H, W, in) -> (N, H/2, W/2, out), out even.
+// Halves height and width (both even) without losing pixels: relu, two 1x1 convolutions of stride
+// 2, one a pixel further down and right, side by side, batch normalisation. (N, H, W, in) -> (N,
+// H/2, W/2, out), out even.
 class FactorizedReduce : public Primitive {
  public:
   FactorizedReduce(int64_t in, int64_t out, DType dtype);

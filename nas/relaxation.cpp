@@ -5,6 +5,8 @@
 
 namespace oche::nas {
 
-Mixture softmax_mixture(const Tensor& alpha) { return {softmax(alpha, 1), std::vector<bool>(alpha.numel(), true)}; }
+Mixture softmax_mixture(const Tensor& alpha) {
+  return {softmax(alpha, 1), std::vector<bool>(alpha.numel(), true)};
+}
 
 }  // namespace oche::nas

@@ -7,8 +7,8 @@
 
 namespace oche::nas {
 
-// What a mixed op multiplies its candidates with. A candidate outside the mask is not run and gets no gradient; a weight
-// that happens to be 0 means nothing special.
+// What a mixed op multiplies its candidates with. A candidate outside the mask is not run and gets
+// no gradient; a weight that happens to be 0 means nothing special.
 struct Mixture {
   Tensor weights;         // (edges, candidates)
   std::vector<bool> run;  // the mask, same order

@@ -19,8 +19,14 @@ namespace {
 constexpr int64_t kSubset = 1024;  // images of each half that an epoch's accuracies are measured on
 
 NetworkOptions network_options(const SearchConfig& c, int64_t image_channels, int64_t classes) {
-  return {.image_channels = image_channels, .classes = classes, .layers = c.layers, .channels = c.channels, .steps = c.steps,
-          .multiplier = c.multiplier, .stem_multiplier = c.stem_multiplier, .dtype = c.dtype};
+  return {.image_channels = image_channels,
+          .classes = classes,
+          .layers = c.layers,
+          .channels = c.channels,
+          .steps = c.steps,
+          .multiplier = c.multiplier,
+          .stem_multiplier = c.stem_multiplier,
+          .dtype = c.dtype};
 }
 
 const SearchConfig& checked(const SearchConfig& c) {
@@ -35,8 +41,11 @@ Batch to_tensors(const HostBatch& host) {
 }
 
 LoaderOptions loader_options(const SearchConfig& c, std::string_view half) {
-  return {.batch = c.batch, .seed = c.seed, .stream = module_id(half),
-          .augment = {.crop_flip = c.augment, .cutout = c.cutout}, .dtype = c.dtype};
+  return {.batch = c.batch,
+          .seed = c.seed,
+          .stream = module_id(half),
+          .augment = {.crop_flip = c.augment, .cutout = c.cutout},
+          .dtype = c.dtype};
 }
 
 std::vector<int64_t> first(const std::vector<int64_t>& images, int64_t count) {
@@ -53,7 +62,11 @@ SearchState::SearchState(const SearchConfig& c, int64_t image_channels, int64_t 
     : network(network_options(c, image_channels, classes)),
       arch(c.steps, c.alpha_init, c.seed, c.dtype),
       sgd(network.weights(), {.momentum = c.momentum, .weight_decay = c.weight_decay}),
-      adam(arch.alphas(), {.lr = c.alpha_lr, .beta1 = c.alpha_beta1, .beta2 = c.alpha_beta2, .weight_decay = c.alpha_weight_decay}),
+      adam(arch.alphas(),
+           {.lr = c.alpha_lr,
+            .beta1 = c.alpha_beta1,
+            .beta2 = c.alpha_beta2,
+            .weight_decay = c.alpha_weight_decay}),
       config_(c),
       arch_gradient_(make_arch_gradient(c.gradient, {.radius = c.radius})) {
   initialise(network.named_parameters(), c.seed);
@@ -66,15 +79,26 @@ Tensor SearchState::loss(const Batch& batch, const Pass& pass) const {
 Bilevel SearchState::bilevel(const Batch& train, const Batch& validation, int64_t index) {
   return {.weights = network.weights(),
           .alphas = arch.alphas(),
-          .train_loss = [this, train, index] { return loss(train, {.step = index, .phase = Phase::kUnrolled}); },
-          .validation_loss = [this, validation, index] { return loss(validation, {.step = index, .phase = Phase::kValidation}); }};
+          .train_loss = [this,
+                         train,
+                         index] { return loss(train, {.step = index, .phase = Phase::kUnrolled}); },
+          .validation_loss =
+              [this, validation, index] {
+                return loss(validation, {.step = index, .phase = Phase::kValidation});
+              }};
 }
 
 InnerStep SearchState::inner_step(double lr) const {
-  return {.rate = lr, .momentum = config_.momentum, .weight_decay = config_.weight_decay, .buffers = sgd.momentum_buffers()};
+  return {.rate = lr,
+          .momentum = config_.momentum,
+          .weight_decay = config_.weight_decay,
+          .buffers = sgd.momentum_buffers()};
 }
 
-SearchState::StepResult SearchState::step(const Batch& train, const Batch& validation, double lr, int64_t index) {
+SearchState::StepResult SearchState::step(const Batch& train,
+                                          const Batch& validation,
+                                          double lr,
+                                          int64_t index) {
   const Label label(fmt::format("step {}", index));
 
   const auto alpha_gradient = [&] {
@@ -82,7 +106,8 @@ SearchState::StepResult SearchState::step(const Batch& train, const Batch& valid
     return arch_gradient_->compute(bilevel(train, validation, index), inner_step(lr));
   };
   const ArchGradientResult alpha = alpha_gradient();
-  if (!std::isfinite(alpha.validation_loss) || !std::all_of(alpha.gradients.begin(), alpha.gradients.end(), all_finite)) {
+  if (!std::isfinite(alpha.validation_loss) ||
+      !std::all_of(alpha.gradients.begin(), alpha.gradients.end(), all_finite)) {
     const FiniteChecks checks;  // the same work again, to name the place
     alpha_gradient();
     throw NonFinite(current_labels(), "the architecture gradient");
@@ -111,9 +136,13 @@ namespace {
 
 Split split(const SearchConfig& c, const Dataset& set) {
   if (c.train_size > set.size()) {
-    throw std::invalid_argument(fmt::format("--train-size: {} images asked for; {} has {}", c.train_size, set.name, set.size()));
+    throw std::invalid_argument(fmt::format(
+        "--train-size: {} images asked for; {} has {}", c.train_size, set.name, set.size()));
   }
-  return split_images(set, select_images(set, c.train_size > 0 ? c.train_size : set.size(), c.seed), c.train_fraction, c.seed);
+  return split_images(set,
+                      select_images(set, c.train_size > 0 ? c.train_size : set.size(), c.seed),
+                      c.train_fraction,
+                      c.seed);
 }
 
 }  // namespace
@@ -133,12 +162,18 @@ Genotype Search::genotype() const {
 
 SearchResult Search::run(SearchObserver& observer) {
   bool finished = true;
-  for (int64_t epoch = 0; epoch < config_.epochs && finished; ++epoch) finished = run_epoch(epoch, observer);
-  SearchResult result{.genotype = genotype(), .train_accuracy = 0, .search_accuracy = 0, .discrete_accuracy = 0, .finished = finished};
+  for (int64_t epoch = 0; epoch < config_.epochs && finished; ++epoch)
+    finished = run_epoch(epoch, observer);
+  SearchResult result{.genotype = genotype(),
+                      .train_accuracy = 0,
+                      .search_accuracy = 0,
+                      .discrete_accuracy = 0,
+                      .finished = finished};
   if (finished) {
     result.train_accuracy = accuracy(train_images_, state_.arch.mixtures());
     result.search_accuracy = accuracy(search_images_, state_.arch.mixtures());
-    result.discrete_accuracy = accuracy(search_images_, discrete_mixtures(result.genotype, config_.steps, config_.dtype));
+    result.discrete_accuracy =
+        accuracy(search_images_, discrete_mixtures(result.genotype, config_.steps, config_.dtype));
   }
   return result;
 }
@@ -156,18 +191,30 @@ bool Search::run_epoch(int64_t epoch, SearchObserver& observer) {
     train_loss += r.train_loss;
     validation_loss += r.validation_loss;
     images_per_second = static_cast<double>((i + 1) * config_.batch) / seconds_since(start);
-    observer.on_step({.epoch = epoch, .step = i, .steps = steps, .train_loss = r.train_loss, .validation_loss = r.validation_loss,
+    observer.on_step({.epoch = epoch,
+                      .step = i,
+                      .steps = steps,
+                      .train_loss = r.train_loss,
+                      .validation_loss = r.validation_loss,
                       .images_per_second = images_per_second});
     if (!observer.keep_going()) return false;
   }
-  EpochReport report{.epoch = epoch, .lr = lr, .train_loss = train_loss / static_cast<double>(steps),
+  EpochReport report{.epoch = epoch,
+                     .lr = lr,
+                     .train_loss = train_loss / static_cast<double>(steps),
                      .validation_loss = validation_loss / static_cast<double>(steps),
-                     .train_accuracy = 0, .search_accuracy = 0, .discrete_accuracy = 0, .genotype = genotype(),
-                     .seconds = 0, .images_per_second = images_per_second, .peak_bytes = memory_stats().peak};
+                     .train_accuracy = 0,
+                     .search_accuracy = 0,
+                     .discrete_accuracy = 0,
+                     .genotype = genotype(),
+                     .seconds = 0,
+                     .images_per_second = images_per_second,
+                     .peak_bytes = memory_stats().peak};
   const std::vector<int64_t> subset = first(search_images_, kSubset);
   report.train_accuracy = accuracy(first(train_images_, kSubset), state_.arch.mixtures());
   report.search_accuracy = accuracy(subset, state_.arch.mixtures());
-  report.discrete_accuracy = accuracy(subset, discrete_mixtures(report.genotype, config_.steps, config_.dtype));
+  report.discrete_accuracy =
+      accuracy(subset, discrete_mixtures(report.genotype, config_.steps, config_.dtype));
   report.seconds = seconds_since(start);
   observer.on_epoch(report);
   return true;
@@ -177,31 +224,44 @@ double Search::accuracy(const std::vector<int64_t>& images, const CellMixtures& 
   const NoGrad no_grad;
   int64_t right = 0;
   for (size_t i = 0; i < images.size(); i += config_.batch) {
-    const std::span<const int64_t> part = std::span(images).subspan(i, std::min<size_t>(config_.batch, images.size() - i));
+    const std::span<const int64_t> part =
+        std::span(images).subspan(i, std::min<size_t>(config_.batch, images.size() - i));
     const Batch batch = to_tensors(plain_batch(images_, part, config_.dtype));
-    const Tensor logits = state_.network.forward(batch.images, mixtures, {.statistics = Statistics::kRunning});
-    const std::vector<int64_t> predicted = max(logits, 1).indices.to_vector<int64_t>(), labels = batch.labels.to_vector<int64_t>();
+    const Tensor logits =
+        state_.network.forward(batch.images, mixtures, {.statistics = Statistics::kRunning});
+    const std::vector<int64_t> predicted = max(logits, 1).indices.to_vector<int64_t>(),
+                               labels = batch.labels.to_vector<int64_t>();
     for (size_t k = 0; k < labels.size(); ++k) right += predicted[k] == labels[k] ? 1 : 0;
   }
   return static_cast<double>(right) / static_cast<double>(images.size());
 }
 
-SearchCost estimate_cost(const SearchConfig& c, int64_t training_images, int64_t image_size, int64_t image_channels, int64_t classes) {
+SearchCost estimate_cost(const SearchConfig& c,
+                         int64_t training_images,
+                         int64_t image_size,
+                         int64_t image_channels,
+                         int64_t classes) {
   validate(c);
   const DryRun dry_run;
   SearchState state(c, image_channels, classes);
-  const Batch batch{Tensor::empty({c.batch, image_size, image_size, image_channels}, c.dtype), Tensor::empty({c.batch}, DType::kInt64)};
+  const Batch batch{Tensor::empty({c.batch, image_size, image_size, image_channels}, c.dtype),
+                    Tensor::empty({c.batch}, DType::kInt64)};
   const int64_t macs_before = mac_count();
   state.network.forward(batch.images, state.arch.mixtures(), {});
   const int64_t macs = (mac_count() - macs_before) / c.batch;
 
-  const Batch validation{Tensor::empty(batch.images.shape(), c.dtype), Tensor::empty({c.batch}, DType::kInt64)};
+  const Batch validation{Tensor::empty(batch.images.shape(), c.dtype),
+                         Tensor::empty({c.batch}, DType::kInt64)};
   reset_peak_memory();
   state.step(batch, validation, c.lr, 0);
   const int64_t used = c.train_size > 0 ? std::min(c.train_size, training_images) : training_images;
-  const auto train_images = static_cast<int64_t>(std::llround(c.train_fraction * static_cast<double>(used)));
-  return {.weights = state.network.weights().numel(), .alphas = state.arch.alphas().numel(), .macs_per_image = macs,
-          .peak_bytes = memory_stats().peak, .steps = c.epochs * (train_images / c.batch)};
+  const auto train_images =
+      static_cast<int64_t>(std::llround(c.train_fraction * static_cast<double>(used)));
+  return {.weights = state.network.weights().numel(),
+          .alphas = state.arch.alphas().numel(),
+          .macs_per_image = macs,
+          .peak_bytes = memory_stats().peak,
+          .steps = c.epochs * (train_images / c.batch)};
 }
 
 }  // namespace oche::nas

@@ -1,4 +1,5 @@
-// The search: two halves of the images, one bilevel step for each pair of batches, a report for each epoch.
+// The search: two halves of the images, one bilevel step for each pair of batches, a report for
+// each epoch.
 #pragma once
 
 #include <cstdint>
@@ -33,9 +34,9 @@ class SearchState {
   struct StepResult {
     double train_loss, validation_loss, gradient_norm;  // the norm before clipping
   };
-  // One alpha step on the estimator's gradient, then one weight step on `train` (DARTS alg. 1). `lr` is the weights' rate of
-  // this step; `index` counts steps from 0 over the whole search. Throws NonFinite naming the place, before anything is updated
-  // with a non-finite value.
+  // One alpha step on the estimator's gradient, then one weight step on `train` (DARTS alg. 1).
+  // `lr` is the weights' rate of this step; `index` counts steps from 0 over the whole search.
+  // Throws NonFinite naming the place, before anything is updated with a non-finite value.
   StepResult step(const Batch& train, const Batch& validation, double lr, int64_t index);
 
   // The problem that the estimators see: batch statistics, nothing moves.
@@ -57,12 +58,14 @@ struct StepReport {
 struct EpochReport {
   int64_t epoch;
   double lr;
-  double train_loss, validation_loss;        // means over the epoch's steps
-  double train_accuracy, search_accuracy;    // running statistics, no augmentation, a fixed subset of each half
-  double discrete_accuracy;                  // of the derived cells with the same weights, on the search half's subset
+  double train_loss, validation_loss;  // means over the epoch's steps
+  double train_accuracy,
+      search_accuracy;  // running statistics, no augmentation, a fixed subset of each half
+  double
+      discrete_accuracy;  // of the derived cells with the same weights, on the search half's subset
   Genotype genotype;
   double seconds, images_per_second;  // of the whole epoch; of its steps alone
-  int64_t peak_bytes;  // of tensors
+  int64_t peak_bytes;                 // of tensors
   double discretisation_gap() const { return search_accuracy - discrete_accuracy; }
 };
 
@@ -107,11 +110,15 @@ class Search {
 
 // What a search will take, found by walking one step through without data (see DryRun).
 struct SearchCost {
-  int64_t weights, alphas;       // how many
-  int64_t macs_per_image;        // multiply-adds of one forward pass
-  int64_t peak_bytes;            // of tensors, in a step
-  int64_t steps;                 // of the whole search
+  int64_t weights, alphas;  // how many
+  int64_t macs_per_image;   // multiply-adds of one forward pass
+  int64_t peak_bytes;       // of tensors, in a step
+  int64_t steps;            // of the whole search
 };
-SearchCost estimate_cost(const SearchConfig& config, int64_t training_images, int64_t image_size, int64_t image_channels, int64_t classes);
+SearchCost estimate_cost(const SearchConfig& config,
+                         int64_t training_images,
+                         int64_t image_size,
+                         int64_t image_channels,
+                         int64_t classes);
 
 }  // namespace oche::nas

@@ -10,14 +10,19 @@ namespace {
 
 template <typename T>
 void require(bool holds, std::string_view option, const T& value, std::string_view expected) {
-  if (!holds) throw std::invalid_argument(fmt::format("--{}: {} is not allowed; expected {}", option, value, expected));
+  if (!holds)
+    throw std::invalid_argument(
+        fmt::format("--{}: {} is not allowed; expected {}", option, value, expected));
 }
 
 }  // namespace
 
 void validate(const SearchConfig& c) {
   require(c.train_size >= 0, "train-size", c.train_size, "0 (all images) or more");
-  require(c.train_fraction > 0 && c.train_fraction < 1, "train-fraction", c.train_fraction, "a number between 0 and 1");
+  require(c.train_fraction > 0 && c.train_fraction < 1,
+          "train-fraction",
+          c.train_fraction,
+          "a number between 0 and 1");
   require(c.cutout >= 0, "cutout", c.cutout, "0 (none) or a side in pixels");
   require(c.layers >= 1, "layers", c.layers, "at least 1");
   require(c.channels >= 1, "channels", c.channels, "at least 1");

@@ -1,5 +1,6 @@
-// Everything that decides the course of a search. The defaults are those of DARTS on CIFAR-10 (sec. 3.1.1, appendix A.1);
-// what a user may set is listed once, in the settings table of the command line.
+// Everything that decides the course of a search. The defaults are those of DARTS on CIFAR-10
+// (sec. 3.1.1, appendix A.1); what a user may set is listed once, in the settings table of the
+// command line.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +16,11 @@ struct SearchConfig {
   // Data.
   std::string dataset = "patterns";
   std::string data_dir = "data";
-  int64_t train_size = 0;        // images used in all; 0: the whole training set
-  double train_fraction = 0.5;   // of these, the share that trains the weights; the rest is the search half
-  bool augment = true;           // random crop and flip
-  int64_t cutout = 0;            // side of the erased square, pixels; 0: none
+  int64_t train_size = 0;  // images used in all; 0: the whole training set
+  double train_fraction =
+      0.5;              // of these, the share that trains the weights; the rest is the search half
+  bool augment = true;  // random crop and flip
+  int64_t cutout = 0;   // side of the erased square, pixels; 0: none
 
   // Network.
   int64_t layers = 8, channels = 16, steps = 4, multiplier = 4, stem_multiplier = 3;

@@ -1,5 +1,5 @@
-// Architecture gradients on problems solved on paper: the toy problem of DARTS fig. 2 with bugs planted around the
-// estimators, and a quadratic in several dimensions.
+// Architecture gradients on problems solved on paper: the toy problem of DARTS fig. 2 with bugs
+// planted around the estimators, and a quadratic in several dimensions.
 #include <cmath>
 #include <functional>
 
@@ -12,7 +12,8 @@ namespace oche::nas {
 namespace {
 
 Parameter leaf(const std::vector<double>& values) {
-  return {.value = Tensor::from(values, {static_cast<int64_t>(values.size())}).set_requires_grad(true)};
+  return {.value =
+              Tensor::from(values, {static_cast<int64_t>(values.size())}).set_requires_grad(true)};
 }
 
 // L_train = w^2 - 2 a w + a^2, L_val = a w - 2 a + 1, from a = 2, w = -2.
@@ -20,8 +21,12 @@ struct Toy {
   Parameter w = leaf({-2}), a = leaf({2});
 
   Bilevel problem() {
-    return {.weights = Weights({{"w", &w}}), .alphas = Alphas({{"a", &a}}),
-            .train_loss = [this] { return sum(w.value * w.value - 2.0 * (a.value * w.value) + a.value * a.value); },
+    return {.weights = Weights({{"w", &w}}),
+            .alphas = Alphas({{"a", &a}}),
+            .train_loss =
+                [this] {
+                  return sum(w.value * w.value - 2.0 * (a.value * w.value) + a.value * a.value);
+                },
             .validation_loss = [this] { return sum(a.value * w.value - 2.0 * a.value + 1.0); }};
   }
 };
@@ -55,7 +60,8 @@ struct Verdict {
 Verdict judge(const Estimator& gradient, double xi) {
   Toy toy;
   const double expected = (-2 + 8 * xi) - 2 + 2 * xi * 2;
-  return {std::abs(gradient(toy, xi) - expected) < 1e-8, std::abs(limit(gradient, xi) - 2 / (1 + 2 * xi)) < 1e-8};
+  return {std::abs(gradient(toy, xi) - expected) < 1e-8,
+          std::abs(limit(gradient, xi) - 2 / (1 + 2 * xi)) < 1e-8};
 }
 
 // Twenty rates, from timid to far beyond any learning rate.
@@ -65,9 +71,14 @@ std::vector<double> rates() {
   return xi;
 }
 
-// dL_val/da and dL_val/dw at a given w, and dL_train/da there: the pieces that the planted bugs put together wrongly.
-double direct(double w) { return w - 2; }
-double train_alpha_gradient(double w, double a) { return 2 * (a - w); }
+// dL_val/da and dL_val/dw at a given w, and dL_train/da there: the pieces that the planted bugs put
+// together wrongly.
+double direct(double w) {
+  return w - 2;
+}
+double train_alpha_gradient(double w, double a) {
+  return 2 * (a - w);
+}
 
 }  // namespace
 
@@ -83,7 +94,9 @@ TEST_CASE("toy bilevel problem: both second-order estimators are right for twent
 TEST_CASE("toy bilevel problem: every planted bug is caught") {
   for (double xi : rates()) {
     CAPTURE(xi);
-    const auto virtual_w = [xi](const Toy& t) { return t.w.value.item() - xi * 2 * (t.w.value.item() - t.a.value.item()); };
+    const auto virtual_w = [xi](const Toy& t) {
+      return t.w.value.item() - xi * 2 * (t.w.value.item() - t.a.value.item());
+    };
 
     const Estimator first_order = estimator("first-order");
     CHECK(judge(first_order, xi) == Verdict{false, false});
@@ -96,33 +109,45 @@ TEST_CASE("toy bilevel problem: every planted bug is caught") {
     // Divided by R where the difference spans 2R.
     const Estimator doubled = [&](Toy& t, double rate) {
       const double w = t.w.value.item(), a = t.a.value.item(), v = a, R = 0.01 / std::abs(v);
-      const double difference = train_alpha_gradient(w + R * v, a) - train_alpha_gradient(w - R * v, a);
+      const double difference =
+          train_alpha_gradient(w + R * v, a) - train_alpha_gradient(w - R * v, a);
       return direct(virtual_w(t)) - rate * difference / R;
     };
     CHECK(judge(doubled, xi) == Verdict{false, false});
     CHECK(std::abs(limit(doubled, xi) - 2 / (1 + 4 * xi)) < 1e-8);
 
-    // The validation gradient is taken at w instead of w': the end is right, only the way there is not.
+    // The validation gradient is taken at w instead of w': the end is right, only the way there is
+    // not.
     const Estimator no_virtual_step = [&](Toy& t, double rate) {
       return direct(t.w.value.item()) - rate * -2 * t.a.value.item();
     };
     CHECK(judge(no_virtual_step, xi) == Verdict{false, true});
 
     // The implicit term with the wrong sign.
-    const Estimator flipped = [&](Toy& t, double rate) { return direct(virtual_w(t)) + rate * -2 * t.a.value.item(); };
+    const Estimator flipped = [&](Toy& t, double rate) {
+      return direct(virtual_w(t)) + rate * -2 * t.a.value.item();
+    };
     CHECK(judge(flipped, xi).end == false);
   }
 }
 
-// L_train = 1/2 |w - A alpha|^2, L_val = 1/2 |w - b|^2: w' = w - xi (w - A alpha), gradient xi A^T (w' - b).
-TEST_CASE("quadratic bilevel problem: the estimators equal the closed form, with momentum and weight decay") {
+// L_train = 1/2 |w - A alpha|^2, L_val = 1/2 |w - b|^2: w' = w - xi (w - A alpha), gradient xi A^T
+// (w' - b).
+TEST_CASE(
+    "quadratic bilevel problem: the estimators equal the closed form, with momentum and weight "
+    "decay") {
   Parameter w = leaf({1, -2, 0.5}), alpha = leaf({0.3, -0.7});
   const Tensor A = Tensor::from(std::vector<double>{1, 2, -1, 0.5, 3, -2}, {3, 2});
   const Tensor b = Tensor::from(std::vector<double>{0.2, 0.1, -1}, {3});
   const auto half_square = [](const Tensor& d) { return dot(d, d) * 0.5; };
-  const Bilevel problem{.weights = Weights({{"w", &w}}), .alphas = Alphas({{"alpha", &alpha}}),
-                        .train_loss = [&] { return half_square(w.value - reshape(matmul(A, reshape(alpha.value, {2, 1})), {3})); },
-                        .validation_loss = [&] { return half_square(w.value - b); }};
+  const Bilevel problem{
+      .weights = Weights({{"w", &w}}),
+      .alphas = Alphas({{"alpha", &alpha}}),
+      .train_loss =
+          [&] {
+            return half_square(w.value - reshape(matmul(A, reshape(alpha.value, {2, 1})), {3}));
+          },
+      .validation_loss = [&] { return half_square(w.value - b); }};
   const Tensor buffer = Tensor::from(std::vector<double>{0.1, 0.2, -0.4}, {3});
   const InnerStep step{.rate = 0.3, .momentum = 0.9, .weight_decay = 0.05, .buffers = {buffer}};
 
@@ -130,13 +155,17 @@ TEST_CASE("quadratic bilevel problem: the estimators equal the closed form, with
   const Tensor Aalpha = reshape(matmul(A, reshape(alpha.value, {2, 1})), {3});
   const Tensor ahead = w.value - (w.value - Aalpha + buffer * 0.9 + w.value * 0.05) * 0.3;
   const std::vector<double> expected =
-      (reshape(matmul(A, reshape(ahead - b, {3, 1}), {.transpose_a = true}), {2}) * 0.3).to_vector<double>();
+      (reshape(matmul(A, reshape(ahead - b, {3, 1}), {.transpose_a = true}), {2}) * 0.3)
+          .to_vector<double>();
   const std::vector<double> before = w.value.to_vector<double>();
   for (std::string_view name : {"finite-difference", "exact-unrolled"}) {
     const GradModeGuard recording(true);
     CAPTURE(name);
     for (double radius : {1e-3, 1e-2, 1.0}) {  // a central difference of a quadratic is exact
-      const std::vector<double> got = make_arch_gradient(name, {.radius = radius})->compute(problem, step).gradients[0].to_vector<double>();
+      const std::vector<double> got = make_arch_gradient(name, {.radius = radius})
+                                          ->compute(problem, step)
+                                          .gradients[0]
+                                          .to_vector<double>();
       for (size_t i = 0; i < got.size(); ++i) CHECK(got[i] == Approx(expected[i]).epsilon(1e-9));
     }
     CHECK(w.value.to_vector<double>() == before);
@@ -153,10 +182,15 @@ TEST_CASE("a rate of zero makes the second order equal to the first, bit for bit
 
 TEST_CASE("a vanishing direction leaves the direct gradient and no infinity") {
   Parameter w = leaf({1.5}), a = leaf({0.5});
-  const Bilevel problem{.weights = Weights({{"w", &w}}), .alphas = Alphas({{"a", &a}}),
-                        .train_loss = [&] { return sum(w.value * a.value); },
-                        .validation_loss = [&] { return sum(a.value * a.value) + sum(w.value) * 0.0; }};
-  CHECK(make_arch_gradient("finite-difference")->compute(problem, {.rate = 0.1}).gradients[0].item() == 1.0);
+  const Bilevel problem{
+      .weights = Weights({{"w", &w}}),
+      .alphas = Alphas({{"a", &a}}),
+      .train_loss = [&] { return sum(w.value * a.value); },
+      .validation_loss = [&] { return sum(a.value * a.value) + sum(w.value) * 0.0; }};
+  CHECK(make_arch_gradient("finite-difference")
+            ->compute(problem, {.rate = 0.1})
+            .gradients[0]
+            .item() == 1.0);
 }
 
 }  // namespace oche::nas

@@ -28,7 +28,8 @@ Batch random_batch(int64_t n, int64_t size, uint64_t seed, DType dtype = DType::
   std::vector<double> pixels;
   std::vector<int64_t> labels;
   RandomWords words(random_key(seed, 0, Purpose::kPerturb), 0);
-  for (int64_t i = 0; i < n * size * size * 3; ++i) pixels.push_back(words.next() / 2147483648.0 - 1);
+  for (int64_t i = 0; i < n * size * size * 3; ++i)
+    pixels.push_back(words.next() / 2147483648.0 - 1);
   for (int64_t i = 0; i < n; ++i) labels.push_back(words.below(10));
   return {cast(Tensor::from(pixels, {n, size, size, 3}), dtype), Tensor::from(labels, {n})};
 }
@@ -36,7 +37,9 @@ Batch random_batch(int64_t n, int64_t size, uint64_t seed, DType dtype = DType::
 // Every bit that a step may change.
 std::vector<std::vector<float>> snapshot(SearchState& s) {
   std::vector<std::vector<float>> all;
-  const auto add = [&](const Tensor& t) { all.push_back(cast(t.detach(), DType::kFloat32).to_vector<float>()); };
+  const auto add = [&](const Tensor& t) {
+    all.push_back(cast(t.detach(), DType::kFloat32).to_vector<float>());
+  };
   for (const auto& [name, p] : s.network.named_parameters()) add(p->value);
   for (const auto& b : s.network.named_buffers()) add(b.tensor);
   for (const Tensor& t : s.arch.alphas().tensors()) add(t);
@@ -46,7 +49,8 @@ std::vector<std::vector<float>> snapshot(SearchState& s) {
 }
 
 // An alpha table from rows of logits.
-Tensor alpha_table(int64_t steps, const std::vector<std::tuple<int64_t, int64_t, double>>& entries) {
+Tensor alpha_table(int64_t steps,
+                   const std::vector<std::tuple<int64_t, int64_t, double>>& entries) {
   std::vector<double> values(edge_count(steps) * 8, 0);
   for (const auto& [edge, op, logit] : entries) values[edge * 8 + op] = logit;
   return Tensor::from(values, {edge_count(steps), 8});
@@ -69,8 +73,11 @@ TEST_CASE("parameter names and file shapes are those of the original state_dict"
   Network network({.layers = 3, .channels = 4});
   const std::vector<NamedParameter> p = network.named_parameters();
   const auto shape_of = [&](const std::string& name) {
-    const auto found = std::find_if(p.begin(), p.end(), [&](const NamedParameter& q) { return q.name == name; });
-    return found == p.end() ? std::string("absent") : to_string(file_shape(found->parameter->value.shape(), found->parameter->layout));
+    const auto found =
+        std::find_if(p.begin(), p.end(), [&](const NamedParameter& q) { return q.name == name; });
+    return found == p.end()
+               ? std::string("absent")
+               : to_string(file_shape(found->parameter->value.shape(), found->parameter->layout));
   };
   CHECK(p.front().name == "stem.0.weight");
   CHECK(p.back().name == "classifier.bias");
@@ -88,7 +95,11 @@ TEST_CASE("networks of any size run, and give one logit for each class") {
   for (auto [layers, channels, steps, multiplier, classes] :
        {std::tuple{1, 2, 1, 1, 2}, std::tuple{2, 6, 3, 2, 10}, std::tuple{6, 2, 2, 2, 7}}) {
     CAPTURE(layers, channels, steps, multiplier, classes);
-    Network network({.classes = classes, .layers = layers, .channels = channels, .steps = steps, .multiplier = multiplier});
+    Network network({.classes = classes,
+                     .layers = layers,
+                     .channels = channels,
+                     .steps = steps,
+                     .multiplier = multiplier});
     initialise(network.named_parameters(), 1);
     ArchParameters arch(steps, 1e-3, 1, DType::kFloat32);
     const Tensor logits = network.forward(random_batch(3, 16, 1).images, arch.mixtures(), {});
@@ -104,14 +115,20 @@ TEST_CASE("top-2 follows the rule of DARTS, ties included") {
     return text;
   };
   SECTION("all equal: the first candidate after none, from the first two states") {
-    CHECK(names(top2(alpha_table(2, {}), 2, 2)) == "max_pool_3x3:0>2 max_pool_3x3:1>2 max_pool_3x3:0>3 max_pool_3x3:1>3 ");
+    CHECK(names(top2(alpha_table(2, {}), 2, 2)) ==
+          "max_pool_3x3:0>2 max_pool_3x3:1>2 max_pool_3x3:0>3 max_pool_3x3:1>3 ");
   }
   SECTION("edges come best first, none never wins, and its weight lowers the others'") {
-    // Node 0: edge 1 beats edge 0. Node 1: edge 2 has the larger logit, but a strong `none` beside it.
-    const Tensor alpha = alpha_table(2, {{0, 3, 1.0}, {1, 4, 2.0}, {2, 5, 2.0}, {2, 0, 5.0}, {3, 6, 1.0}, {4, 7, 1.5}});
-    CHECK(names(top2(alpha, 2, 2)) == "sep_conv_3x3:1>2 skip_connect:0>2 dil_conv_5x5:2>3 dil_conv_3x3:1>3 ");
+    // Node 0: edge 1 beats edge 0. Node 1: edge 2 has the larger logit, but a strong `none` beside
+    // it.
+    const Tensor alpha = alpha_table(
+        2, {{0, 3, 1.0}, {1, 4, 2.0}, {2, 5, 2.0}, {2, 0, 5.0}, {3, 6, 1.0}, {4, 7, 1.5}});
+    CHECK(names(top2(alpha, 2, 2)) ==
+          "sep_conv_3x3:1>2 skip_connect:0>2 dil_conv_5x5:2>3 dil_conv_3x3:1>3 ");
   }
-  SECTION("shapes are checked") { CHECK_THROWS_AS(top2(alpha_table(3, {}), 2, 2), std::invalid_argument); }
+  SECTION("shapes are checked") {
+    CHECK_THROWS_AS(top2(alpha_table(3, {}), 2, 2), std::invalid_argument);
+  }
 }
 
 TEST_CASE("uniform alphas make an edge the mean of its eight candidates, none among them") {
@@ -136,7 +153,8 @@ TEST_CASE("no estimator changes weights, statistics, alphas or moments by a bit"
     const Batch train = random_batch(4, 16, 1), validation = random_batch(4, 16, 2);
     s.step(train, validation, 0.025, 0);  // so that moments and statistics are not zero
     const auto before = snapshot(s);
-    const ArchGradientResult r = make_arch_gradient(name)->compute(s.bilevel(train, validation, 1), s.inner_step(0.025));
+    const ArchGradientResult r =
+        make_arch_gradient(name)->compute(s.bilevel(train, validation, 1), s.inner_step(0.025));
     CHECK(snapshot(s) == before);
     CHECK(r.gradients.size() == 2);
     for (const Tensor& t : s.network.weights().tensors()) CHECK(!t.grad());
@@ -155,7 +173,9 @@ TEST_CASE("running statistics move once a step, in the weight step") {
   CHECK(batches() == 1);
 }
 
-TEST_CASE("a search step leaves no tensor behind, and the memory that a dry run foretold is what it takes") {
+TEST_CASE(
+    "a search step leaves no tensor behind, and the memory that a dry run foretold is what it "
+    "takes") {
   for (std::string_view name : arch_gradient_names()) {
     CAPTURE(name);
     const SearchConfig c = tiny(std::string(name));
@@ -183,14 +203,16 @@ TEST_CASE("a step gives the same bits for any number of threads") {
   for (int n : {1, 2, 3, 8}) {
     set_num_threads(n);
     SearchState s(tiny("finite-difference"), 3, 10);
-    for (int i = 0; i < 2; ++i) s.step(random_batch(4, 32, 2 * i), random_batch(4, 32, 2 * i + 1), 0.025, i);
+    for (int i = 0; i < 2; ++i)
+      s.step(random_batch(4, 32, 2 * i), random_batch(4, 32, 2 * i + 1), 0.025, i);
     results.push_back(snapshot(s));
   }
   set_num_threads(threads);
   for (const auto& r : results) CHECK(r == results[0]);
 }
 
-TEST_CASE("a NaN planted in a weight is named with step, cell, edge and op, before anything is updated") {
+TEST_CASE(
+    "a NaN planted in a weight is named with step, cell, edge and op, before anything is updated") {
   SearchState s(tiny(), 3, 10);
   for (const auto& [name, p] : s.network.named_parameters()) {
     if (name == "cells.1._ops.2._ops.4.op.2.weight") p->value.mutable_data<float>()[0] = NAN;

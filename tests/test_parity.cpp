@@ -1,6 +1,7 @@
-// Parity with PyTorch: reads a state of the DARTS search network, with what PyTorch computed from it, and compares all of
-// it. The committed fixture is tests/data/darts_state.safetensors (benchmarks/peers/README.md says how it is made); more
-// files, of any layers, channels and batch, may be named in OCHE_PARITY_STATES (colon-separated).
+// Parity with PyTorch: reads a state of the DARTS search network, with what PyTorch computed from
+// it, and compares all of it. The committed fixture is tests/data/darts_state.safetensors
+// (benchmarks/peers/README.md says how it is made); more files, of any layers, channels and batch,
+// may be named in OCHE_PARITY_STATES (colon-separated).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -27,7 +28,8 @@ class Comparison {
  public:
   Comparison(const SafetensorsFile& file, DType dtype) : file_(file), dtype_(dtype) {}
 
-  // Compares `actual` (memory layout) with the array <dtype>/<row>, relative to the array's largest entry.
+  // Compares `actual` (memory layout) with the array <dtype>/<row>, relative to the array's largest
+  // entry.
   void check(const std::string& row, const Tensor& actual, Layout layout = Layout::kPlain) {
     const std::string name = fmt::format("{}/{}", to_string(dtype_), row);
     seen_.insert(name);
@@ -44,20 +46,25 @@ class Comparison {
   }
 
   // Images are NCHW in the file.
-  void check_images(const std::string& row, const Tensor& nhwc) { check(row, contiguous(permute(nhwc, {0, 3, 1, 2}))); }
+  void check_images(const std::string& row, const Tensor& nhwc) {
+    check(row, contiguous(permute(nhwc, {0, 3, 1, 2})));
+  }
 
   const std::map<std::string, double>& errors() const { return errors_; }
   // Arrays of this dtype that no check has looked at.
   std::vector<std::string> unseen() const {
     std::vector<std::string> names;
     for (const SafetensorsEntry& e : file_.entries()) {
-      if (e.name.starts_with(fmt::format("{}/", to_string(dtype_))) && !seen_.count(e.name)) names.push_back(e.name);
+      if (e.name.starts_with(fmt::format("{}/", to_string(dtype_))) && !seen_.count(e.name))
+        names.push_back(e.name);
     }
     return names;
   }
 
  private:
-  static std::vector<double> values(const Tensor& t) { return cast(contiguous(t), DType::kFloat64).to_vector<double>(); }
+  static std::vector<double> values(const Tensor& t) {
+    return cast(contiguous(t), DType::kFloat64).to_vector<double>();
+  }
 
   const SafetensorsFile& file_;
   DType dtype_;
@@ -69,23 +76,31 @@ class Comparison {
 class Peer {
  public:
   Peer(const SafetensorsFile& file, DType dtype, const std::string& gradient, bool momentum)
-      : file_(file), state_(config(file, dtype, gradient), 3, 10), train_(batch("train", dtype)), validation_(batch("val", dtype)) {
+      : file_(file),
+        state_(config(file, dtype, gradient), 3, 10),
+        train_(batch("train", dtype)),
+        validation_(batch("val", dtype)) {
     read_parameters(state_.network.named_parameters(), file, "w/");
     state_.arch.normal().assign(read_tensor(file, "alpha/normal", dtype));
     state_.arch.reduce().assign(read_tensor(file, "alpha/reduce", dtype));
     if (!momentum) return;
     const Weights weights = state_.network.weights();
     for (size_t i = 0; i < weights.size(); ++i) {
-      state_.sgd.momentum_buffers()[i].assign(read_tensor(file, "momentum/" + weights.name(i), dtype, weights[i].layout));
+      state_.sgd.momentum_buffers()[i].assign(
+          read_tensor(file, "momentum/" + weights.name(i), dtype, weights[i].layout));
     }
   }
 
   void compare_first_order(Comparison& c, const std::string& half) {
     const Batch& b = half == "train" ? train_ : validation_;
     const auto statistics = half == "train" ? Statistics::kBatchAndUpdate : Statistics::kBatch;
-    const Tensor logits = state_.network.forward(b.images, state_.arch.mixtures(), {.statistics = statistics}, [&](size_t i, const Tensor& y) {
-      c.check_images(fmt::format("{}/cell_out/{}", half, i), y);
-    });
+    const Tensor logits =
+        state_.network.forward(b.images,
+                               state_.arch.mixtures(),
+                               {.statistics = statistics},
+                               [&](size_t i, const Tensor& y) {
+                                 c.check_images(fmt::format("{}/cell_out/{}", half, i), y);
+                               });
     const Tensor loss = cross_entropy(logits, b.labels);
     c.check(half + "/logits", logits);
     c.check(half + "/loss", loss);
@@ -93,16 +108,19 @@ class Peer {
     std::vector<Tensor> inputs = weights.tensors();
     for (const Tensor& a : state_.arch.alphas().tensors()) inputs.push_back(a);
     const std::vector<Tensor> g = grad(loss, inputs);
-    for (size_t i = 0; i < weights.size(); ++i) c.check(fmt::format("{}/dw/{}", half, weights.name(i)), g[i], weights[i].layout);
+    for (size_t i = 0; i < weights.size(); ++i)
+      c.check(fmt::format("{}/dw/{}", half, weights.name(i)), g[i], weights[i].layout);
     c.check(half + "/dalpha/normal", g[weights.size()]);
     c.check(half + "/dalpha/reduce", g[weights.size() + 1]);
     if (half == "train") {
-      for (const NamedBuffer& b : state_.network.named_buffers()) c.check("train/buffer_after/" + b.name, b.tensor);
+      for (const NamedBuffer& b : state_.network.named_buffers())
+        c.check("train/buffer_after/" + b.name, b.tensor);
     }
   }
 
   void compare_arch_gradient(Comparison& c, const std::string& row) {
-    const ArchGradientResult r = estimator_->compute(state_.bilevel(train_, validation_, 0), state_.inner_step(kEta));
+    const ArchGradientResult r =
+        estimator_->compute(state_.bilevel(train_, validation_, 0), state_.inner_step(kEta));
     c.check(row + "/normal", r.gradients[0]);
     c.check(row + "/reduce", r.gradients[1]);
   }
@@ -116,7 +134,9 @@ class Peer {
       c.check(fmt::format("{}/{}/alpha/reduce", row, i), state_.arch.reduce());
     }
     const Weights weights = state_.network.weights();
-    for (size_t i = 0; i < weights.size(); ++i) c.check(fmt::format("{}/final_w/{}", row, weights.name(i)), weights[i].value, weights[i].layout);
+    for (size_t i = 0; i < weights.size(); ++i)
+      c.check(
+          fmt::format("{}/final_w/{}", row, weights.name(i)), weights[i].value, weights[i].layout);
   }
 
  private:
@@ -130,7 +150,8 @@ class Peer {
     return c;
   }
   Batch batch(const std::string& half, DType dtype) const {
-    return {contiguous(permute(read_tensor(file_, "x_" + half, dtype), {0, 2, 3, 1})), read_tensor(file_, "y_" + half, DType::kInt64)};
+    return {contiguous(permute(read_tensor(file_, "x_" + half, dtype), {0, 2, 3, 1})),
+            read_tensor(file_, "y_" + half, DType::kInt64)};
   }
 
   const SafetensorsFile& file_;
@@ -141,7 +162,8 @@ class Peer {
 
 Comparison compare_everything(const SafetensorsFile& file, DType dtype) {
   Comparison c(file, dtype);
-  for (const char* half : {"train", "val"}) Peer(file, dtype, "first-order", false).compare_first_order(c, half);
+  for (const char* half : {"train", "val"})
+    Peer(file, dtype, "first-order", false).compare_first_order(c, half);
   for (bool momentum : {false, true}) {
     const std::string row = momentum ? "second_order_momentum" : "second_order";
     Peer(file, dtype, "finite-difference", momentum).compare_arch_gradient(c, row + "/dalpha");
@@ -152,19 +174,25 @@ Comparison compare_everything(const SafetensorsFile& file, DType dtype) {
   return c;
 }
 
-bool contains(const std::string& row, std::string_view part) { return row.find(part) != std::string::npos; }
+bool contains(const std::string& row, std::string_view part) {
+  return row.find(part) != std::string::npos;
+}
 
 bool uses_finite_difference(const std::string& row) {
-  return contains(row, "steps_order2") || (contains(row, "second_order") && contains(row, "/dalpha/"));
+  return contains(row, "steps_order2") ||
+         (contains(row, "second_order") && contains(row, "/dalpha/"));
 }
-bool is_first_order(const std::string& row) { return !contains(row, "second_order") && !contains(row, "steps_order2"); }
+bool is_first_order(const std::string& row) {
+  return !contains(row, "second_order") && !contains(row, "steps_order2");
+}
 
 void print_worst(const std::string& source, const Comparison& c) {
   std::vector<std::pair<double, std::string>> rows;
   for (const auto& [row, error] : c.errors()) rows.emplace_back(error, row);
   std::sort(rows.rbegin(), rows.rend());
   fmt::print("{}: {} rows; worst:\n", source, rows.size());
-  for (size_t i = 0; i < std::min<size_t>(4, rows.size()); ++i) fmt::print("  {:.2e}  {}\n", rows[i].first, rows[i].second);
+  for (size_t i = 0; i < std::min<size_t>(4, rows.size()); ++i)
+    fmt::print("  {:.2e}  {}\n", rows[i].first, rows[i].second);
 }
 
 void check_file(const std::string& path, bool float32_limits) {

@@ -15,6 +15,7 @@
 #include "nas/run_summary.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
+#include "tools/genotype_output.h"
 
 namespace oche::tools {
 namespace {
@@ -90,8 +91,7 @@ int derive(const Arguments& args, Console& console) {
   const Genotype genotype =
       is_run ? derive_from_run(args.path, console) : derive_from_file(args.path);
   if (!args.pictures.empty()) write_pictures(genotype, args.pictures, console);
-  const bool as_text = !args.json && nas::has_text(genotype);
-  fmt::print("{}\n", as_text ? nas::to_text(genotype) : nas::to_json(genotype));
+  fmt::print("{}", args.json ? nas::to_json(genotype) : text_or_json(genotype) + '\n');
   return kDone;
 }
 

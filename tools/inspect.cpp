@@ -12,6 +12,7 @@
 #include "nas/published.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
+#include "tools/genotype_output.h"
 #include "tools/json_output.h"
 #include "tools/suggest.h"
 
@@ -72,18 +73,17 @@ int inspect(const Arguments& args) {
 }  // namespace
 
 void inspect_genotype(const nas::Genotype& genotype, const std::string& name, bool as_json) {
-  const bool has_text = nas::has_text(genotype);
   if (as_json) {
     Json document = {{"schema", 1}, {"kind", "genotype"}, {"name", name}};
     document["genotype"] = Json::parse(nas::to_json(genotype));
-    if (has_text) document["text"] = nas::to_text(genotype);
+    if (nas::has_text(genotype)) document["text"] = nas::to_text(genotype);
     document["op_counts"] = {{"normal", op_counts(genotype.normal)},
                              {"reduce", op_counts(genotype.reduce)}};
     print_json(document);
     return;
   }
   fmt::print("genotype {} (space {})\n", name, genotype.space);
-  fmt::print("{}\n", has_text ? nas::to_text(genotype) : nas::to_json(genotype));
+  fmt::print("{}\n", text_or_json(genotype));
   for (const auto& [cell, label] :
        {std::pair(&genotype.normal, "normal"), {&genotype.reduce, "reduce"}}) {
     fmt::print("\n{} cell: {} nodes\n", label, nas::node_count(*cell));

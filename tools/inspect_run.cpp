@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nas/run_summary.h"
+#include "tools/genotype_output.h"
 #include "tools/inspect.h"
 #include "tools/json_output.h"
 

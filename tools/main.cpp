@@ -65,15 +65,17 @@ std::string unknown_argument(const CLI::App& app) {
                      chosen.empty() ? "" : command.get_name() + " ");
 }
 
-int usage_error(const CLI::App& app, const CLI::ParseError& e, Console& console) {
-  std::string message = unknown_argument(app);
-  if (message.empty()) {
-    const std::vector<CLI::App*> chosen = app.get_subcommands();
-    message = fmt::format(
-        "{}{}; see --help", chosen.empty() ? "" : chosen.front()->get_name() + ": ", e.what());
-  }
-  console.error(message);
-  return kUsage;
+std::string usage_message(const CLI::App& app, const CLI::ParseError& e) {
+  if (const std::string unknown = unknown_argument(app); !unknown.empty()) return unknown;
+  const std::vector<CLI::App*> chosen = app.get_subcommands();
+  if (chosen.empty()) return "no command; see oche --help";
+  const std::string what = e.what();
+  const bool no_value = e.get_exit_code() == static_cast<int>(CLI::ExitCodes::ArgumentMismatch);
+  const std::string& name = chosen.front()->get_name();
+  return fmt::format("{}: {}; see oche {} --help",
+                     name,
+                     no_value ? what.substr(0, what.find(':')) + " needs a value" : what,
+                     name);
 }
 
 // The action of the sub-command that was chosen.
@@ -133,7 +135,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::Success& e) {  // --help, --version
     return app.exit(e);
   } catch (const CLI::ParseError& e) {
-    return usage_error(app, e, console);
+    console.error(usage_message(app, e));
+    return kUsage;
   }
   return guarded_run(commands, console);
 }

@@ -16,6 +16,7 @@
 #include "tools/commands.h"
 #include "tools/data_sets.h"
 #include "tools/exit_code.h"
+#include "tools/genotype_output.h"
 #include "tools/json_output.h"
 #include "tools/progress.h"
 #include "tools/setting_options.h"
@@ -135,11 +136,7 @@ void print_result(const SearchResult& result,
                   double seconds,
                   bool as_json) {
   if (!as_json) {
-    if (result.finished) {
-      fmt::print("{}\n",
-                 nas::has_text(result.genotype) ? nas::to_text(result.genotype)
-                                                : nas::to_json(result.genotype));
-    }
+    if (result.finished) fmt::print("{}\n", text_or_json(result.genotype));
     return;
   }
   Json document = {{"schema", 1}, {"finished", result.finished}, {"steps", search.steps_done()}};

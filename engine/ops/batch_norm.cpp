@@ -1,4 +1,5 @@
-// Batch normalisation over all dimensions but the last, its fused backward, and the backward's own derivative.
+// Batch normalisation over all dimensions but the last, its fused backward, and the backward's own
+// derivative.
 #include "kernels/batch_norm.h"
 
 #include <fmt/format.h>
@@ -12,12 +13,20 @@
 namespace oche {
 namespace {
 
-int64_t channels(const Tensor& x) { return x.shape().back(); }
-int64_t rows(const Tensor& x) { return channels(x) == 0 ? 0 : x.numel() / channels(x); }
+int64_t channels(const Tensor& x) {
+  return x.shape().back();
+}
+int64_t rows(const Tensor& x) {
+  return channels(x) == 0 ? 0 : x.numel() / channels(x);
+}
 
 // Sum and mean over the rows, shape (C), recorded in the graph.
-Tensor row_sum(const Tensor& x) { return sum(reshape(x, {rows(x), channels(x)}), 0); }
-Tensor row_mean(const Tensor& x) { return row_sum(x) * (1.0 / static_cast<double>(rows(x))); }
+Tensor row_sum(const Tensor& x) {
+  return sum(reshape(x, {rows(x), channels(x)}), 0);
+}
+Tensor row_mean(const Tensor& x) {
+  return row_sum(x) * (1.0 / static_cast<double>(rows(x)));
+}
 
 template <typename T>
 const T* optional_data(Inputs in, size_t i) {
@@ -26,18 +35,24 @@ const T* optional_data(Inputs in, size_t i) {
 
 void check(std::string_view op, const Tensor& x, Inputs per_channel) {
   if (x.rank() < 2 || rows(x) < 1) {
-    throw std::invalid_argument(fmt::format("{}: shape {}; expected (..., C) with at least one row", op, to_string(x.shape())));
+    throw std::invalid_argument(fmt::format(
+        "{}: shape {}; expected (..., C) with at least one row", op, to_string(x.shape())));
   }
   for (const Tensor& t : per_channel) {
     if (t.shape() != Shape{channels(x)} || t.dtype() != x.dtype()) {
-      throw std::invalid_argument(fmt::format("{}: {} {} per channel for x {} {}; expected one value per channel, of x's dtype", op,
-                                              to_string(t.dtype()), to_string(t.shape()), to_string(x.dtype()), to_string(x.shape())));
+      throw std::invalid_argument(fmt::format(
+          "{}: {} {} per channel for x {} {}; expected one value per channel, of x's dtype",
+          op,
+          to_string(t.dtype()),
+          to_string(t.shape()),
+          to_string(x.dtype()),
+          to_string(x.shape())));
     }
   }
 }
 
-// (g, x, mean, var [, weight]) -> (dx, dweight, dbias). mean and var are those of x: constants as inputs, their dependence on
-// x is part of the rules below.
+// (g, x, mean, var [, weight]) -> (dx, dweight, dbias). mean and var are those of x: constants as
+// inputs, their dependence on x is part of the rules below.
 struct BatchNormBackward final : Op {
   explicit BatchNormBackward(double eps, bool x_wanted) : eps(eps), x_wanted(x_wanted) {}
   double eps;
@@ -47,22 +62,37 @@ struct BatchNormBackward final : Op {
   bool saves_input(size_t, const Needs&) const override { return true; }
   std::vector<TensorSpec> infer_outputs(Inputs in) const override {
     const Shape c{channels(in[1])};
-    return {{x_wanted ? in[1].shape() : Shape{0}, in[1].dtype(), x_wanted}, {c, in[1].dtype()}, {c, in[1].dtype()}};
+    return {{x_wanted ? in[1].shape() : Shape{0}, in[1].dtype(), x_wanted},
+            {c, in[1].dtype()},
+            {c, in[1].dtype()}};
   }
   void forward(Inputs in, Outputs out) const override {
     const int64_t M = rows(in[1]), C = channels(in[1]);
-    const Tensor partials = Tensor::empty({kernels::batch_norm_workspace(M, C)}, DType::kFloat64, in[1].device());
+    const Tensor partials =
+        Tensor::empty({kernels::batch_norm_workspace(M, C)}, DType::kFloat64, in[1].device());
     dispatch(in[1], [&]<typename T>(auto& ctx) {
-      kernels::batch_norm_backward<T>(ctx, M, C, eps, in[0].data<T>(), in[1].data<T>(), in[2].data<T>(), in[3].data<T>(),
-                                      optional_data<T>(in, 4), x_wanted ? out[0].mutable_data<T>() : nullptr,
-                                      out[1].mutable_data<T>(), out[2].mutable_data<T>(), partials.mutable_data<double>());
+      kernels::batch_norm_backward<T>(ctx,
+                                      M,
+                                      C,
+                                      eps,
+                                      in[0].data<T>(),
+                                      in[1].data<T>(),
+                                      in[2].data<T>(),
+                                      in[3].data<T>(),
+                                      optional_data<T>(in, 4),
+                                      x_wanted ? out[0].mutable_data<T>() : nullptr,
+                                      out[1].mutable_data<T>(),
+                                      out[2].mutable_data<T>(),
+                                      partials.mutable_data<double>());
     });
   }
 
-  // With cotangents u (of dx), p (of dweight), q (of dbias), r = rstd, s = weight (or 1) and the projection
+  // With cotangents u (of dx), p (of dweight), q (of dbias), r = rstd, s = weight (or 1) and the
+  // projection
   //   P(g) = g - mean(g) - xhat mean(g xhat),  the differentiated scalar is
   //   L = <s u, r P(g)> + <p, sum g xhat> + <q, sum g>.
-  // P is symmetric, d xhat = r P(dx) and d r = -r^2 mean(xhat dx). With a = mean(s u xhat), b = mean(g xhat):
+  // P is symmetric, d xhat = r P(dx) and d r = -r^2 mean(xhat dx). With a = mean(s u xhat), b =
+  // mean(g xhat):
   //   dL/dg = s r P(u) + p xhat + q
   //   dL/ds = sum u r P(g)
   //   dL/dx = r P(p g - r (b s u + a g)) - r^2 xhat mean(s u P(g)),
@@ -111,7 +141,7 @@ struct BatchNorm final : Op {  // (x [, weight, bias]) -> (y, mean, var)
   double eps;
 
   std::string_view name() const override { return "batch_norm"; }
-  bool saves_input(size_t i, const Needs&) const override { return i < 2; }  // x, weight
+  bool saves_input(size_t i, const Needs&) const override { return i < 2; }   // x, weight
   bool saves_output(size_t i, const Needs&) const override { return i > 0; }  // mean, var
   std::vector<TensorSpec> infer_outputs(Inputs in) const override {
     check(name(), in[0], in.subspan(1));
@@ -120,15 +150,28 @@ struct BatchNorm final : Op {  // (x [, weight, bias]) -> (y, mean, var)
   }
   void forward(Inputs in, Outputs out) const override {
     const int64_t M = rows(in[0]), C = channels(in[0]);
-    const Tensor partials = Tensor::empty({kernels::batch_norm_workspace(M, C)}, DType::kFloat64, in[0].device());
+    const Tensor partials =
+        Tensor::empty({kernels::batch_norm_workspace(M, C)}, DType::kFloat64, in[0].device());
     dispatch(in[0], [&]<typename T>(auto& ctx) {
       T *mean = out[1].mutable_data<T>(), *var = out[2].mutable_data<T>();
-      kernels::batch_norm_statistics<T>(ctx, M, C, in[0].data<T>(), mean, var, partials.mutable_data<double>());
-      kernels::batch_norm_forward<T>(ctx, M, C, eps, in[0].data<T>(), mean, var, optional_data<T>(in, 1), optional_data<T>(in, 2),
+      kernels::batch_norm_statistics<T>(
+          ctx, M, C, in[0].data<T>(), mean, var, partials.mutable_data<double>());
+      kernels::batch_norm_forward<T>(ctx,
+                                     M,
+                                     C,
+                                     eps,
+                                     in[0].data<T>(),
+                                     mean,
+                                     var,
+                                     optional_data<T>(in, 1),
+                                     optional_data<T>(in, 2),
                                      out[0].mutable_data<T>());
     });
   }
-  Gradients backward(Inputs in, Outputs out, const Gradients& g, const Needs& needs) const override {
+  Gradients backward(Inputs in,
+                     Outputs out,
+                     const Gradients& g,
+                     const Needs& needs) const override {
     std::vector<Tensor> inputs{g[0], in[0], out[1], out[2]};
     if (in.size() > 1) inputs.push_back(in[1]);
     std::vector<Tensor> d = apply_multi<BatchNormBackward>(std::move(inputs), eps, needs[0]);
@@ -156,8 +199,16 @@ struct BatchNormRunning final : Op {  // (x, mean, var [, weight, bias]) -> y
   }
   void forward(Inputs in, Outputs out) const override {
     dispatch(in[0], [&]<typename T>(auto& ctx) {
-      kernels::batch_norm_forward<T>(ctx, rows(in[0]), channels(in[0]), eps, in[0].data<T>(), in[1].data<T>(), in[2].data<T>(),
-                                     optional_data<T>(in, 3), optional_data<T>(in, 4), out[0].mutable_data<T>());
+      kernels::batch_norm_forward<T>(ctx,
+                                     rows(in[0]),
+                                     channels(in[0]),
+                                     eps,
+                                     in[0].data<T>(),
+                                     in[1].data<T>(),
+                                     in[2].data<T>(),
+                                     optional_data<T>(in, 3),
+                                     optional_data<T>(in, 4),
+                                     out[0].mutable_data<T>());
     });
   }
   Gradients backward(Inputs in, Outputs, const Gradients& gs, const Needs& needs) const override {
@@ -173,7 +224,9 @@ struct BatchNormRunning final : Op {  // (x, mean, var [, weight, bias]) -> y
 };
 
 // Appends the affine part; both or neither.
-std::vector<Tensor> with_affine(std::vector<Tensor> inputs, const Tensor& weight, const Tensor& bias) {
+std::vector<Tensor> with_affine(std::vector<Tensor> inputs,
+                                const Tensor& weight,
+                                const Tensor& bias) {
   if (weight.defined() != bias.defined()) {
     throw std::invalid_argument("batch_norm: weight and bias are given together or not at all");
   }
@@ -188,10 +241,15 @@ BatchNormResult batch_norm(const Tensor& x, const Tensor& weight, const Tensor& 
   return {out[0], out[1], out[2]};
 }
 
-Tensor batch_norm_running(const Tensor& x, const Tensor& mean, const Tensor& var, const Tensor& weight, const Tensor& bias,
+Tensor batch_norm_running(const Tensor& x,
+                          const Tensor& mean,
+                          const Tensor& var,
+                          const Tensor& weight,
+                          const Tensor& bias,
                           double eps) {
   if (!mean || !var) throw std::invalid_argument("batch_norm_running: mean and var must be given");
-  return apply_op<BatchNormRunning>(with_affine({x, mean.detach(), var.detach()}, weight, bias), eps);
+  return apply_op<BatchNormRunning>(with_affine({x, mean.detach(), var.detach()}, weight, bias),
+                                    eps);
 }
 
 }  // namespace oche

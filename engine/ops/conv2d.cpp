@@ -1,6 +1,7 @@
-// The convolution trio: forward, input gradient, weight gradient. With x the input, w the weight and g the output's
-// gradient, the three are the partial derivatives of the trilinear form <conv(gated x, w), g>, so each differentiates
-// into the other two. The gate is constant: a relu in front costs nothing to differentiate.
+// The convolution trio: forward, input gradient, weight gradient. With x the input, w the weight
+// and g the output's gradient, the three are the partial derivatives of the trilinear form
+// <conv(gated x, w), g>, so each differentiates into the other two. The gate is constant: a relu in
+// front costs nothing to differentiate.
 #include "kernels/conv2d.h"
 
 #include <fmt/format.h>
@@ -15,40 +16,73 @@ namespace oche {
 namespace {
 
 kernels::Conv2dShape describe(const Shape& x, const Shape& w, const Conv2dOptions& o) {
-  return {.N = x[0], .H = x[1], .W = x[2], .C = x[3], .kernel_h = w[0], .kernel_w = w[1], .out_C = w[3],
-          .groups = o.groups, .stride = o.stride, .padding = o.padding, .dilation = o.dilation};
+  return {.N = x[0],
+          .H = x[1],
+          .W = x[2],
+          .C = x[3],
+          .kernel_h = w[0],
+          .kernel_w = w[1],
+          .out_C = w[3],
+          .groups = o.groups,
+          .stride = o.stride,
+          .padding = o.padding,
+          .dilation = o.dilation};
 }
 
 // Throws unless x, w and the options make a convolution; returns the shape of its result.
 Shape checked_output(std::string_view op, const Shape& x, const Shape& w, const Conv2dOptions& o) {
-  if (x.size() != 4 || w.size() != 4 || w[0] < 1 || w[1] < 1 || o.groups < 1 || o.stride < 1 || o.dilation < 1 ||
-      o.padding < 0) {
-    throw std::invalid_argument(fmt::format("{}: x {}, weight {}, stride {}, padding {}, dilation {}, groups {}; expected (N, H, W, C), "
-                                            "(kernel_h, kernel_w, C/groups, out_C), padding >= 0 and the others >= 1",
-                                            op, to_string(x), to_string(w), o.stride, o.padding, o.dilation, o.groups));
+  if (x.size() != 4 || w.size() != 4 || w[0] < 1 || w[1] < 1 || o.groups < 1 || o.stride < 1 ||
+      o.dilation < 1 || o.padding < 0) {
+    throw std::invalid_argument(
+        fmt::format("{}: x {}, weight {}, stride {}, padding {}, dilation {}, groups {}; expected "
+                    "(N, H, W, C), "
+                    "(kernel_h, kernel_w, C/groups, out_C), padding >= 0 and the others >= 1",
+                    op,
+                    to_string(x),
+                    to_string(w),
+                    o.stride,
+                    o.padding,
+                    o.dilation,
+                    o.groups));
   }
   if (x[3] != w[2] * o.groups || w[3] % o.groups != 0) {
-    throw std::invalid_argument(fmt::format("{}: weight {} with {} groups does not fit x {}; expected C = weight[2] * groups and out_C "
-                                            "divisible by groups", op, to_string(w), o.groups, to_string(x)));
+    throw std::invalid_argument(fmt::format(
+        "{}: weight {} with {} groups does not fit x {}; expected C = weight[2] * groups and out_C "
+        "divisible by groups",
+        op,
+        to_string(w),
+        o.groups,
+        to_string(x)));
   }
   const kernels::Conv2dShape s = describe(x, w, o);
-  const bool covers = s.H + 2 * s.padding > s.dilation * (s.kernel_h - 1) && s.W + 2 * s.padding > s.dilation * (s.kernel_w - 1);
+  const bool covers = s.H + 2 * s.padding > s.dilation * (s.kernel_h - 1) &&
+                      s.W + 2 * s.padding > s.dilation * (s.kernel_w - 1);
   if (!covers) {
-    throw std::invalid_argument(fmt::format("{}: the kernel {} with dilation {} exceeds the padded image {}", op, to_string(w), o.dilation, to_string(x)));
+    throw std::invalid_argument(
+        fmt::format("{}: the kernel {} with dilation {} exceeds the padded image {}",
+                    op,
+                    to_string(w),
+                    o.dilation,
+                    to_string(x)));
   }
   return {s.N, s.out_h(), s.out_w(), s.out_C};
 }
 
-void check_same(std::string_view op, std::string_view what, const Shape& actual, const Shape& expected) {
+void check_same(std::string_view op,
+                std::string_view what,
+                const Shape& actual,
+                const Shape& expected) {
   if (actual != expected) {
-    throw std::invalid_argument(fmt::format("{}: {} has shape {}; expected {}", op, what, to_string(actual), to_string(expected)));
+    throw std::invalid_argument(fmt::format(
+        "{}: {} has shape {}; expected {}", op, what, to_string(actual), to_string(expected)));
   }
 }
 
 void check_dtypes(std::string_view op, Inputs in) {
   for (const Tensor& t : in) {
     if (t.dtype() != in[0].dtype()) {
-      throw std::invalid_argument(fmt::format("{}: dtypes {} and {} differ", op, to_string(in[0].dtype()), to_string(t.dtype())));
+      throw std::invalid_argument(fmt::format(
+          "{}: dtypes {} and {} differ", op, to_string(in[0].dtype()), to_string(t.dtype())));
     }
   }
 }
@@ -80,8 +114,12 @@ struct Conv2d final : ConvOp {  // (x, w) -> y
   }
   void forward(Inputs in, Outputs out) const override {
     dispatch(in[0], [&]<typename T>(auto& ctx) {
-      kernels::conv2d_forward<T>(ctx, describe(in[0].shape(), in[1].shape(), o), in[0].data<T>(), gate_data<T>(in),
-                                 in[1].data<T>(), out[0].mutable_data<T>());
+      kernels::conv2d_forward<T>(ctx,
+                                 describe(in[0].shape(), in[1].shape(), o),
+                                 in[0].data<T>(),
+                                 gate_data<T>(in),
+                                 in[1].data<T>(),
+                                 out[0].mutable_data<T>());
     });
   }
   Gradients backward(Inputs in, Outputs, const Gradients& g, const Needs& needs) const override {
@@ -90,24 +128,32 @@ struct Conv2d final : ConvOp {  // (x, w) -> y
     if (needs[1]) grads[1] = conv2d_weight_grad(in[0], g[0], in[1].shape(), o, gate_of(in));
     return grads;
   }
-  int64_t macs(Inputs in, Outputs) const override { return macs_of(describe(in[0].shape(), in[1].shape(), o)); }
+  int64_t macs(Inputs in, Outputs) const override {
+    return macs_of(describe(in[0].shape(), in[1].shape(), o));
+  }
 };
 
 struct Conv2dInputGrad final : ConvOp {  // (g, w) -> dx
-  Conv2dInputGrad(Conv2dOptions options, Shape x_shape) : ConvOp(options), x_shape(std::move(x_shape)) {}
+  Conv2dInputGrad(Conv2dOptions options, Shape x_shape)
+      : ConvOp(options), x_shape(std::move(x_shape)) {}
   Shape x_shape;
 
   std::string_view name() const override { return "conv2d_input_grad"; }
   std::vector<TensorSpec> infer_outputs(Inputs in) const override {
     check_dtypes(name(), in);
-    check_same(name(), "grad_output", in[0].shape(), checked_output(name(), x_shape, in[1].shape(), o));
+    check_same(
+        name(), "grad_output", in[0].shape(), checked_output(name(), x_shape, in[1].shape(), o));
     if (in.size() > 2) check_same(name(), "gate", in[2].shape(), x_shape);
     return {{x_shape, in[0].dtype()}};
   }
   void forward(Inputs in, Outputs out) const override {
     dispatch(in[0], [&]<typename T>(auto& ctx) {
-      kernels::conv2d_input_grad<T>(ctx, describe(x_shape, in[1].shape(), o), in[0].data<T>(), gate_data<T>(in),
-                                    in[1].data<T>(), out[0].mutable_data<T>());
+      kernels::conv2d_input_grad<T>(ctx,
+                                    describe(x_shape, in[1].shape(), o),
+                                    in[0].data<T>(),
+                                    gate_data<T>(in),
+                                    in[1].data<T>(),
+                                    out[0].mutable_data<T>());
     });
   }
   Gradients backward(Inputs in, Outputs, const Gradients& v, const Needs& needs) const override {
@@ -116,25 +162,35 @@ struct Conv2dInputGrad final : ConvOp {  // (g, w) -> dx
     if (needs[1]) grads[1] = conv2d_weight_grad(v[0], in[0], in[1].shape(), o, gate_of(in));
     return grads;
   }
-  int64_t macs(Inputs in, Outputs) const override { return macs_of(describe(x_shape, in[1].shape(), o)); }
+  int64_t macs(Inputs in, Outputs) const override {
+    return macs_of(describe(x_shape, in[1].shape(), o));
+  }
 };
 
 struct Conv2dWeightGrad final : ConvOp {  // (x, g) -> dw
-  Conv2dWeightGrad(Conv2dOptions options, Shape w_shape) : ConvOp(options), w_shape(std::move(w_shape)) {}
+  Conv2dWeightGrad(Conv2dOptions options, Shape w_shape)
+      : ConvOp(options), w_shape(std::move(w_shape)) {}
   Shape w_shape;
 
   std::string_view name() const override { return "conv2d_weight_grad"; }
   std::vector<TensorSpec> infer_outputs(Inputs in) const override {
     check_dtypes(name(), in);
-    check_same(name(), "grad_output", in[1].shape(), checked_output(name(), in[0].shape(), w_shape, o));
+    check_same(
+        name(), "grad_output", in[1].shape(), checked_output(name(), in[0].shape(), w_shape, o));
     if (in.size() > 2) check_same(name(), "gate", in[2].shape(), in[0].shape());
     return {{w_shape, in[0].dtype()}};
   }
   void forward(Inputs in, Outputs out) const override {
     const kernels::Conv2dShape s = describe(in[0].shape(), w_shape, o);
-    const Tensor partials = Tensor::empty({kernels::conv2d_weight_grad_workspace(s)}, in[0].dtype(), in[0].device());
+    const Tensor partials =
+        Tensor::empty({kernels::conv2d_weight_grad_workspace(s)}, in[0].dtype(), in[0].device());
     dispatch(in[0], [&]<typename T>(auto& ctx) {
-      kernels::conv2d_weight_grad<T>(ctx, s, in[0].data<T>(), gate_data<T>(in), in[1].data<T>(), out[0].mutable_data<T>(),
+      kernels::conv2d_weight_grad<T>(ctx,
+                                     s,
+                                     in[0].data<T>(),
+                                     gate_data<T>(in),
+                                     in[1].data<T>(),
+                                     out[0].mutable_data<T>(),
                                      partials.mutable_data<T>());
     });
   }
@@ -144,7 +200,9 @@ struct Conv2dWeightGrad final : ConvOp {  // (x, g) -> dw
     if (needs[1]) grads[1] = conv2d(in[0], v[0], o, gate_of(in));
     return grads;
   }
-  int64_t macs(Inputs in, Outputs) const override { return macs_of(describe(in[0].shape(), w_shape, o)); }
+  int64_t macs(Inputs in, Outputs) const override {
+    return macs_of(describe(in[0].shape(), w_shape, o));
+  }
 };
 
 std::vector<Tensor> with_gate(const Tensor& a, const Tensor& b, const Tensor& gate) {
@@ -157,12 +215,18 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, Conv2dOptions options, cons
   return apply_op<Conv2d>(with_gate(x, weight, gate), options);
 }
 
-Tensor conv2d_input_grad(const Tensor& grad_output, const Tensor& weight, const Shape& x_shape, Conv2dOptions options,
+Tensor conv2d_input_grad(const Tensor& grad_output,
+                         const Tensor& weight,
+                         const Shape& x_shape,
+                         Conv2dOptions options,
                          const Tensor& gate) {
   return apply_op<Conv2dInputGrad>(with_gate(grad_output, weight, gate), options, x_shape);
 }
 
-Tensor conv2d_weight_grad(const Tensor& x, const Tensor& grad_output, const Shape& weight_shape, Conv2dOptions options,
+Tensor conv2d_weight_grad(const Tensor& x,
+                          const Tensor& grad_output,
+                          const Shape& weight_shape,
+                          Conv2dOptions options,
                           const Tensor& gate) {
   return apply_op<Conv2dWeightGrad>(with_gate(x, grad_output, gate), options, weight_shape);
 }

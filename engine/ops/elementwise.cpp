@@ -1,4 +1,6 @@
 // Elementwise ops: one Op for all binary functors, one for all unary ones.
+#include "kernels/elementwise.h"
+
 #include <fmt/format.h>
 
 #include <stdexcept>
@@ -6,7 +8,6 @@
 #include "engine/dispatch.h"
 #include "engine/op.h"
 #include "engine/ops.h"
-#include "kernels/elementwise.h"
 
 namespace oche {
 namespace {
@@ -35,17 +36,26 @@ struct BinaryOp final : Op {
   bool accepts_strides() const override { return true; }
   bool saves_input(size_t i, const Needs& needs) const override {
     switch (f) {
-      case Binary::kMultiply: return needs[1 - i];
-      case Binary::kDivide: return i == 1;
-      case Binary::kGate: return i == 1;
-      default: return false;
+      case Binary::kMultiply:
+        return needs[1 - i];
+      case Binary::kDivide:
+        return i == 1;
+      case Binary::kGate:
+        return i == 1;
+      default:
+        return false;
     }
   }
-  bool saves_output(size_t, const Needs& needs) const override { return f == Binary::kDivide && needs[1]; }
+  bool saves_output(size_t, const Needs& needs) const override {
+    return f == Binary::kDivide && needs[1];
+  }
 
   std::vector<TensorSpec> infer_outputs(Inputs in) const override {
     if (in[0].dtype() != in[1].dtype()) {
-      throw std::invalid_argument(fmt::format("{}: dtypes {} and {} differ", name(), to_string(in[0].dtype()), to_string(in[1].dtype())));
+      throw std::invalid_argument(fmt::format("{}: dtypes {} and {} differ",
+                                              name(),
+                                              to_string(in[0].dtype()),
+                                              to_string(in[1].dtype())));
     }
     return {{broadcast_shapes(name(), in[0].shape(), in[1].shape()), in[0].dtype()}};
   }
@@ -53,10 +63,14 @@ struct BinaryOp final : Op {
     const Shape& shape = out[0].shape();
     const Strides a = broadcast_strides(in[0], shape), b = broadcast_strides(in[1], shape);
     dispatch(out[0], [&]<typename T>(auto& ctx) {
-      kernels::binary<T>(ctx, f, shape, in[0].data<T>(), a, in[1].data<T>(), b, out[0].mutable_data<T>());
+      kernels::binary<T>(
+          ctx, f, shape, in[0].data<T>(), a, in[1].data<T>(), b, out[0].mutable_data<T>());
     });
   }
-  Gradients backward(Inputs in, Outputs out, const Gradients& g, const Needs& needs) const override {
+  Gradients backward(Inputs in,
+                     Outputs out,
+                     const Gradients& g,
+                     const Needs& needs) const override {
     Gradients grads(2);
     if (needs[0]) grads[0] = sum_to(first(in, g[0]), in[0].shape());
     if (needs[1] && f != Binary::kGate) grads[1] = sum_to(second(in, out, g[0]), in[1].shape());
@@ -66,18 +80,26 @@ struct BinaryOp final : Op {
  private:
   Tensor first(Inputs in, const Tensor& g) const {
     switch (f) {
-      case Binary::kMultiply: return g * in[1];
-      case Binary::kDivide: return g / in[1];
-      case Binary::kGate: return gate(g, in[1]);
-      default: return g;
+      case Binary::kMultiply:
+        return g * in[1];
+      case Binary::kDivide:
+        return g / in[1];
+      case Binary::kGate:
+        return gate(g, in[1]);
+      default:
+        return g;
     }
   }
   Tensor second(Inputs in, Outputs out, const Tensor& g) const {
     switch (f) {
-      case Binary::kAdd: return g;
-      case Binary::kSubtract: return -g;
-      case Binary::kMultiply: return g * in[0];
-      default: return -(g * out[0] / in[1]);  // d(a/b)/db = -(a/b)/b
+      case Binary::kAdd:
+        return g;
+      case Binary::kSubtract:
+        return -g;
+      case Binary::kMultiply:
+        return g * in[0];
+      default:
+        return -(g * out[0] / in[1]);  // d(a/b)/db = -(a/b)/b
     }
   }
 };
@@ -87,12 +109,16 @@ struct UnaryOp final : Op {
   Unary f;
 
   std::string_view name() const override {
-    constexpr std::string_view names[] = {"negate", "exp", "log", "sqrt", "sigmoid", "tanh", "reciprocal", "abs", "sign"};
+    constexpr std::string_view names[] = {
+        "negate", "exp", "log", "sqrt", "sigmoid", "tanh", "reciprocal", "abs", "sign"};
     return names[static_cast<int>(f)];
   }
-  bool saves_input(size_t, const Needs&) const override { return f == Unary::kLog || f == Unary::kAbs; }
+  bool saves_input(size_t, const Needs&) const override {
+    return f == Unary::kLog || f == Unary::kAbs;
+  }
   bool saves_output(size_t, const Needs&) const override {
-    return f == Unary::kExp || f == Unary::kSqrt || f == Unary::kSigmoid || f == Unary::kTanh || f == Unary::kReciprocal;
+    return f == Unary::kExp || f == Unary::kSqrt || f == Unary::kSigmoid || f == Unary::kTanh ||
+           f == Unary::kReciprocal;
   }
   std::vector<TensorSpec> infer_outputs(Inputs in) const override {
     return {{in[0].shape(), in[0].dtype(), f != Unary::kSign}};
@@ -107,15 +133,24 @@ struct UnaryOp final : Op {
     const Tensor& x = in[0];
     const Tensor& y = out[0];
     switch (f) {
-      case Unary::kNegate: return {-g};
-      case Unary::kExp: return {g * y};
-      case Unary::kLog: return {g / x};
-      case Unary::kSqrt: return {g / y * 0.5};
-      case Unary::kSigmoid: return {g * y * (1.0 - y)};
-      case Unary::kTanh: return {g * (1.0 - y * y)};
-      case Unary::kReciprocal: return {-(g * y * y)};
-      case Unary::kAbs: return {g * sign(x)};
-      case Unary::kSign: break;
+      case Unary::kNegate:
+        return {-g};
+      case Unary::kExp:
+        return {g * y};
+      case Unary::kLog:
+        return {g / x};
+      case Unary::kSqrt:
+        return {g / y * 0.5};
+      case Unary::kSigmoid:
+        return {g * y * (1.0 - y)};
+      case Unary::kTanh:
+        return {g * (1.0 - y * y)};
+      case Unary::kReciprocal:
+        return {-(g * y * y)};
+      case Unary::kAbs:
+        return {g * sign(x)};
+      case Unary::kSign:
+        break;
     }
     return {Tensor()};
   }
@@ -126,13 +161,18 @@ struct Affine final : Op {  // scale * x + shift
   double scale, shift;
 
   std::string_view name() const override { return "affine"; }
-  std::vector<TensorSpec> infer_outputs(Inputs in) const override { return {{in[0].shape(), in[0].dtype()}}; }
+  std::vector<TensorSpec> infer_outputs(Inputs in) const override {
+    return {{in[0].shape(), in[0].dtype()}};
+  }
   void forward(Inputs in, Outputs out) const override {
     dispatch(in[0], [&]<typename T>(auto& ctx) {
-      kernels::affine<T>(ctx, in[0].numel(), scale, shift, in[0].data<T>(), out[0].mutable_data<T>());
+      kernels::affine<T>(
+          ctx, in[0].numel(), scale, shift, in[0].data<T>(), out[0].mutable_data<T>());
     });
   }
-  Gradients backward(Inputs, Outputs, const Gradients& g, const Needs&) const override { return {g[0] * scale}; }
+  Gradients backward(Inputs, Outputs, const Gradients& g, const Needs&) const override {
+    return {g[0] * scale};
+  }
 };
 
 struct Cast final : Op {
@@ -140,7 +180,9 @@ struct Cast final : Op {
   DType dtype;
 
   std::string_view name() const override { return "cast"; }
-  std::vector<TensorSpec> infer_outputs(Inputs in) const override { return {{in[0].shape(), dtype}}; }
+  std::vector<TensorSpec> infer_outputs(Inputs in) const override {
+    return {{in[0].shape(), dtype}};
+  }
   void forward(Inputs in, Outputs out) const override {
     dispatch_any(in[0], [&]<typename From>(auto&) {
       dispatch_any(out[0], [&]<typename To>(auto& ctx) {
@@ -153,27 +195,65 @@ struct Cast final : Op {
   }
 };
 
-Tensor binary(Binary f, const Tensor& a, const Tensor& b) { return apply_op<BinaryOp>({a, b}, f); }
-Tensor unary(Unary f, const Tensor& x) { return apply_op<UnaryOp>({x}, f); }
+Tensor binary(Binary f, const Tensor& a, const Tensor& b) {
+  return apply_op<BinaryOp>({a, b}, f);
+}
+Tensor unary(Unary f, const Tensor& x) {
+  return apply_op<UnaryOp>({x}, f);
+}
 
 }  // namespace
 
-Tensor operator+(const Tensor& a, const Tensor& b) { return binary(Binary::kAdd, a, b); }
-Tensor operator-(const Tensor& a, const Tensor& b) { return binary(Binary::kSubtract, a, b); }
-Tensor operator*(const Tensor& a, const Tensor& b) { return binary(Binary::kMultiply, a, b); }
-Tensor operator/(const Tensor& a, const Tensor& b) { return binary(Binary::kDivide, a, b); }
-Tensor gate(const Tensor& a, const Tensor& b) { return binary(Binary::kGate, a, b); }
-Tensor relu(const Tensor& x) { return gate(x, x); }
-Tensor affine(const Tensor& x, double scale, double shift) { return apply_op<Affine>({x}, scale, shift); }
-Tensor operator-(const Tensor& x) { return unary(Unary::kNegate, x); }
-Tensor exp(const Tensor& x) { return unary(Unary::kExp, x); }
-Tensor log(const Tensor& x) { return unary(Unary::kLog, x); }
-Tensor sqrt(const Tensor& x) { return unary(Unary::kSqrt, x); }
-Tensor abs(const Tensor& x) { return unary(Unary::kAbs, x); }
-Tensor sign(const Tensor& x) { return unary(Unary::kSign, x); }
-Tensor reciprocal(const Tensor& x) { return unary(Unary::kReciprocal, x); }
-Tensor sigmoid(const Tensor& x) { return unary(Unary::kSigmoid, x); }
-Tensor tanh(const Tensor& x) { return unary(Unary::kTanh, x); }
-Tensor cast(const Tensor& x, DType dtype) { return x.dtype() == dtype ? x : apply_op<Cast>({x}, dtype); }
+Tensor operator+(const Tensor& a, const Tensor& b) {
+  return binary(Binary::kAdd, a, b);
+}
+Tensor operator-(const Tensor& a, const Tensor& b) {
+  return binary(Binary::kSubtract, a, b);
+}
+Tensor operator*(const Tensor& a, const Tensor& b) {
+  return binary(Binary::kMultiply, a, b);
+}
+Tensor operator/(const Tensor& a, const Tensor& b) {
+  return binary(Binary::kDivide, a, b);
+}
+Tensor gate(const Tensor& a, const Tensor& b) {
+  return binary(Binary::kGate, a, b);
+}
+Tensor relu(const Tensor& x) {
+  return gate(x, x);
+}
+Tensor affine(const Tensor& x, double scale, double shift) {
+  return apply_op<Affine>({x}, scale, shift);
+}
+Tensor operator-(const Tensor& x) {
+  return unary(Unary::kNegate, x);
+}
+Tensor exp(const Tensor& x) {
+  return unary(Unary::kExp, x);
+}
+Tensor log(const Tensor& x) {
+  return unary(Unary::kLog, x);
+}
+Tensor sqrt(const Tensor& x) {
+  return unary(Unary::kSqrt, x);
+}
+Tensor abs(const Tensor& x) {
+  return unary(Unary::kAbs, x);
+}
+Tensor sign(const Tensor& x) {
+  return unary(Unary::kSign, x);
+}
+Tensor reciprocal(const Tensor& x) {
+  return unary(Unary::kReciprocal, x);
+}
+Tensor sigmoid(const Tensor& x) {
+  return unary(Unary::kSigmoid, x);
+}
+Tensor tanh(const Tensor& x) {
+  return unary(Unary::kTanh, x);
+}
+Tensor cast(const Tensor& x, DType dtype) {
+  return x.dtype() == dtype ? x : apply_op<Cast>({x}, dtype);
+}
 
 }  // namespace oche

@@ -20,16 +20,23 @@ struct Matmul final : Op {
 
   kernels::GemmShape shape(Inputs in) const {
     const Shape &a = in[0].shape(), &b = in[1].shape();
-    return {.M = a[o.transpose_a ? 1 : 0], .N = b[o.transpose_b ? 0 : 1], .K = a[o.transpose_a ? 0 : 1],
-            .transpose_a = o.transpose_a, .transpose_b = o.transpose_b};
+    return {.M = a[o.transpose_a ? 1 : 0],
+            .N = b[o.transpose_b ? 0 : 1],
+            .K = a[o.transpose_a ? 0 : 1],
+            .transpose_a = o.transpose_a,
+            .transpose_b = o.transpose_b};
   }
   std::vector<TensorSpec> infer_outputs(Inputs in) const override {
     const bool fits = in[0].rank() == 2 && in[1].rank() == 2 && in[0].dtype() == in[1].dtype() &&
                       in[1].shape()[o.transpose_b ? 1 : 0] == in[0].shape()[o.transpose_a ? 0 : 1];
     if (!fits) {
-      throw std::invalid_argument(fmt::format("matmul: {} {}{} and {} {}{} do not multiply", to_string(in[0].dtype()),
-                                              to_string(in[0].shape()), o.transpose_a ? "^T" : "", to_string(in[1].dtype()),
-                                              to_string(in[1].shape()), o.transpose_b ? "^T" : ""));
+      throw std::invalid_argument(fmt::format("matmul: {} {}{} and {} {}{} do not multiply",
+                                              to_string(in[0].dtype()),
+                                              to_string(in[0].shape()),
+                                              o.transpose_a ? "^T" : "",
+                                              to_string(in[1].dtype()),
+                                              to_string(in[1].shape()),
+                                              o.transpose_b ? "^T" : ""));
     }
     const kernels::GemmShape s = shape(in);
     return {{{s.M, s.N}, in[0].dtype()}};
@@ -60,6 +67,8 @@ struct Matmul final : Op {
 
 }  // namespace
 
-Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions options) { return apply_op<Matmul>({a, b}, options); }
+Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions options) {
+  return apply_op<Matmul>({a, b}, options);
+}
 
 }  // namespace oche

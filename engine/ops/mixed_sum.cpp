@@ -38,7 +38,8 @@ Tensor weight_at(const Tensor& weights, int64_t i) {
 
 // inputs: g, weights, x_1 .. x_K; outputs: dx_1 .. dx_K (those wanted), dweights.
 struct MixedSumBackward final : Op {
-  MixedSumBackward(Index index, Needs wanted) : index(std::move(index)), wanted(std::move(wanted)) {}
+  MixedSumBackward(Index index, Needs wanted)
+      : index(std::move(index)), wanted(std::move(wanted)) {}
   Index index;
   Needs wanted;  // for each term, whether dx is wanted
 
@@ -55,14 +56,22 @@ struct MixedSumBackward final : Op {
   void forward(Inputs in, Outputs out) const override {
     const auto K = static_cast<int64_t>(index.size());
     const Tensor& dw = out[index.size()];
-    const Tensor partials =
-        Tensor::empty({kernels::mixed_sum_workspace(K, in[0].numel())}, DType::kFloat64, in[0].device());
+    const Tensor partials = Tensor::empty(
+        {kernels::mixed_sum_workspace(K, in[0].numel())}, DType::kFloat64, in[0].device());
     dispatch(in[0], [&]<typename T>(auto& ctx) {
       std::vector<T*> dx;
-      for (size_t k = 0; k < index.size(); ++k) dx.push_back(wanted[k] ? out[k].mutable_data<T>() : nullptr);
+      for (size_t k = 0; k < index.size(); ++k)
+        dx.push_back(wanted[k] ? out[k].mutable_data<T>() : nullptr);
       std::vector<T> picked(index.size());
-      kernels::mixed_sum_backward<T>(ctx, K, in[0].numel(), in[0].data<T>(), pointers<T>(in.subspan(2)).data(),
-                                     pick<T>(in[1], index).data(), dx.data(), picked.data(), partials.mutable_data<double>());
+      kernels::mixed_sum_backward<T>(ctx,
+                                     K,
+                                     in[0].numel(),
+                                     in[0].data<T>(),
+                                     pointers<T>(in.subspan(2)).data(),
+                                     pick<T>(in[1], index).data(),
+                                     dx.data(),
+                                     picked.data(),
+                                     partials.mutable_data<double>());
       T* target = dw.mutable_data<T>();
       std::fill_n(target, dw.numel(), T{0});
       for (size_t k = 0; k < index.size(); ++k) target[index[k]] += picked[k];
@@ -78,7 +87,8 @@ struct MixedSumBackward final : Op {
       if (uv[k]) {
         terms.push_back(uv[k]);
         from.push_back(index[k]);
-        if (needs[1]) dw.push_back(embed(reshape(dot(uv[k], g), {1}), 0, weights.numel(), index[k]));
+        if (needs[1])
+          dw.push_back(embed(reshape(dot(uv[k], g), {1}), 0, weights.numel(), index[k]));
       }
       if (v && needs[2 + k]) grads[2 + k] = g * weight_at(v, index[k]);
     }
@@ -106,19 +116,28 @@ struct MixedSum final : Op {  // inputs: weights, x_1 .. x_K
     for (size_t k = 0; k < index.size(); ++k) {
       const Tensor& x = in[1 + k];
       if (index[k] < 0 || index[k] >= in[0].numel()) {
-        throw std::invalid_argument(fmt::format("mixed_sum: weight {} of a tensor of {}", index[k], in[0].numel()));
+        throw std::invalid_argument(
+            fmt::format("mixed_sum: weight {} of a tensor of {}", index[k], in[0].numel()));
       }
       if (x.shape() != in[1].shape() || x.dtype() != in[0].dtype()) {
-        throw std::invalid_argument(fmt::format("mixed_sum: term {} is {} {}; expected {} {}", k, to_string(x.dtype()), to_string(x.shape()),
-                                                to_string(in[0].dtype()), to_string(in[1].shape())));
+        throw std::invalid_argument(fmt::format("mixed_sum: term {} is {} {}; expected {} {}",
+                                                k,
+                                                to_string(x.dtype()),
+                                                to_string(x.shape()),
+                                                to_string(in[0].dtype()),
+                                                to_string(in[1].shape())));
       }
     }
     return {{in[1].shape(), in[1].dtype()}};
   }
   void forward(Inputs in, Outputs out) const override {
     dispatch(out[0], [&]<typename T>(auto& ctx) {
-      kernels::mixed_sum_forward<T>(ctx, static_cast<int64_t>(index.size()), out[0].numel(), pointers<T>(in.subspan(1)).data(),
-                                    pick<T>(in[0], index).data(), out[0].mutable_data<T>());
+      kernels::mixed_sum_forward<T>(ctx,
+                                    static_cast<int64_t>(index.size()),
+                                    out[0].numel(),
+                                    pointers<T>(in.subspan(1)).data(),
+                                    pick<T>(in[0], index).data(),
+                                    out[0].mutable_data<T>());
     });
   }
   Gradients backward(Inputs in, Outputs, const Gradients& g, const Needs& needs) const override {
@@ -131,7 +150,8 @@ struct MixedSum final : Op {  // inputs: weights, x_1 .. x_K
     }
     std::vector<Tensor> inputs{g[0], in[0]};
     inputs.insert(inputs.end(), in.begin() + 1, in.end());
-    std::vector<Tensor> out = apply_multi<MixedSumBackward>(std::move(inputs), index, Needs(needs.begin() + 1, needs.end()));
+    std::vector<Tensor> out = apply_multi<MixedSumBackward>(
+        std::move(inputs), index, Needs(needs.begin() + 1, needs.end()));
     for (size_t k = 0; k < index.size(); ++k) {
       if (needs[1 + k]) grads[1 + k] = out[k];
     }
@@ -144,7 +164,10 @@ struct MixedSum final : Op {  // inputs: weights, x_1 .. x_K
 
 Tensor mixed_sum(const Tensor& weights, const Index& index, const std::vector<Tensor>& xs) {
   if (xs.empty() || xs.size() != index.size()) {
-    throw std::invalid_argument(fmt::format("mixed_sum: {} terms with {} weights; expected as many, at least one", xs.size(), index.size()));
+    throw std::invalid_argument(
+        fmt::format("mixed_sum: {} terms with {} weights; expected as many, at least one",
+                    xs.size(),
+                    index.size()));
   }
   std::vector<Tensor> inputs{weights};
   inputs.insert(inputs.end(), xs.begin(), xs.end());

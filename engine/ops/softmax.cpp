@@ -18,11 +18,14 @@ struct Softmax final : Op {
 
   std::string_view name() const override { return "softmax"; }
   bool saves_output(size_t, const Needs&) const override { return true; }
-  std::vector<TensorSpec> infer_outputs(Inputs in) const override { return {{in[0].shape(), in[0].dtype()}}; }
+  std::vector<TensorSpec> infer_outputs(Inputs in) const override {
+    return {{in[0].shape(), in[0].dtype()}};
+  }
   void forward(Inputs in, Outputs out) const override {
     const Split s = split_at(in[0].shape(), dim);
     dispatch(in[0], [&]<typename T>(auto& ctx) {
-      kernels::softmax_forward<T>(ctx, s.outer, s.n, s.inner, in[0].data<T>(), out[0].mutable_data<T>());
+      kernels::softmax_forward<T>(
+          ctx, s.outer, s.n, s.inner, in[0].data<T>(), out[0].mutable_data<T>());
     });
   }
   Gradients backward(Inputs, Outputs out, const Gradients& g, const Needs&) const override {
@@ -37,11 +40,14 @@ struct LogSoftmax final : Op {
 
   std::string_view name() const override { return "log_softmax"; }
   bool saves_output(size_t, const Needs&) const override { return true; }
-  std::vector<TensorSpec> infer_outputs(Inputs in) const override { return {{in[0].shape(), in[0].dtype()}}; }
+  std::vector<TensorSpec> infer_outputs(Inputs in) const override {
+    return {{in[0].shape(), in[0].dtype()}};
+  }
   void forward(Inputs in, Outputs out) const override {
     const Split s = split_at(in[0].shape(), dim);
     dispatch(in[0], [&]<typename T>(auto& ctx) {
-      kernels::log_softmax_forward<T>(ctx, s.outer, s.n, s.inner, in[0].data<T>(), out[0].mutable_data<T>());
+      kernels::log_softmax_forward<T>(
+          ctx, s.outer, s.n, s.inner, in[0].data<T>(), out[0].mutable_data<T>());
     });
   }
   Gradients backward(Inputs, Outputs out, const Gradients& g, const Needs&) const override {
@@ -51,24 +57,30 @@ struct LogSoftmax final : Op {
 
 }  // namespace
 
-Tensor softmax(const Tensor& x, int dim) { return apply_op<Softmax>({x}, normalize_dim("softmax", dim, x.shape())); }
+Tensor softmax(const Tensor& x, int dim) {
+  return apply_op<Softmax>({x}, normalize_dim("softmax", dim, x.shape()));
+}
 
 Tensor log_softmax(const Tensor& x, int dim) {
   return apply_op<LogSoftmax>({x}, normalize_dim("log_softmax", dim, x.shape()));
 }
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels) {
-  const bool fits = logits.rank() == 2 && logits.shape()[0] > 0 && labels.shape() == Shape{logits.shape()[0]} &&
-                    labels.dtype() == DType::kInt64;
+  const bool fits = logits.rank() == 2 && logits.shape()[0] > 0 &&
+                    labels.shape() == Shape{logits.shape()[0]} && labels.dtype() == DType::kInt64;
   if (!fits) {
-    throw std::invalid_argument(fmt::format("cross_entropy: logits {} and labels {} {}; expected (N, classes) and i64 (N), N >= 1",
-                                            to_string(logits.shape()), to_string(labels.dtype()), to_string(labels.shape())));
+    throw std::invalid_argument(fmt::format(
+        "cross_entropy: logits {} and labels {} {}; expected (N, classes) and i64 (N), N >= 1",
+        to_string(logits.shape()),
+        to_string(labels.dtype()),
+        to_string(labels.shape())));
   }
   const int64_t classes = logits.shape()[1];
   for (int64_t label : labels.to_vector<int64_t>()) {
     if (DryRun::active()) break;
     if (label < 0 || label >= classes) {
-      throw std::invalid_argument(fmt::format("cross_entropy: label {} is outside [0, {})", label, classes));
+      throw std::invalid_argument(
+          fmt::format("cross_entropy: label {} is outside [0, {})", label, classes));
     }
   }
   return -mean(gather(log_softmax(logits, 1), 1, reshape(labels, {labels.numel(), 1})));

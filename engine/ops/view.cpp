@@ -33,7 +33,8 @@ Tensor window(const Tensor& x, int dim, int64_t start, int64_t count, int64_t st
 
 void copy(const Tensor& from, const Tensor& to) {
   dispatch_any(from, [&]<typename T>(auto& ctx) {
-    kernels::copy_strided<T>(ctx, from.shape(), from.data<T>(), from.strides(), to.mutable_data<T>(), to.strides());
+    kernels::copy_strided<T>(
+        ctx, from.shape(), from.data<T>(), from.strides(), to.mutable_data<T>(), to.strides());
   });
 }
 
@@ -47,9 +48,13 @@ struct ViewOp : Op {
 struct Contiguous final : Op {
   std::string_view name() const override { return "contiguous"; }
   bool accepts_strides() const override { return true; }
-  std::vector<TensorSpec> infer_outputs(Inputs in) const override { return {{in[0].shape(), in[0].dtype()}}; }
+  std::vector<TensorSpec> infer_outputs(Inputs in) const override {
+    return {{in[0].shape(), in[0].dtype()}};
+  }
   void forward(Inputs in, Outputs out) const override { copy(in[0], out[0]); }
-  Gradients backward(Inputs, Outputs, const Gradients& g, const Needs&) const override { return {g[0]}; }
+  Gradients backward(Inputs, Outputs, const Gradients& g, const Needs&) const override {
+    return {g[0]};
+  }
 };
 
 struct Reshape final : ViewOp {
@@ -58,7 +63,9 @@ struct Reshape final : ViewOp {
 
   std::string_view name() const override { return "reshape"; }
   bool accepts_strides() const override { return false; }  // so the input is contiguous
-  std::optional<Tensor> view(Inputs in) const override { return reinterpret(in[0], shape, contiguous_strides(shape)); }
+  std::optional<Tensor> view(Inputs in) const override {
+    return reinterpret(in[0], shape, contiguous_strides(shape));
+  }
   Gradients backward(Inputs in, Outputs, const Gradients& g, const Needs&) const override {
     return {reshape(g[0], in[0].shape())};
   }
@@ -104,19 +111,23 @@ struct BroadcastTo final : ViewOp {
 };
 
 struct Slice final : ViewOp {
-  Slice(int dim, int64_t start, int64_t count, int64_t step) : dim(dim), start(start), count(count), step(step) {}
+  Slice(int dim, int64_t start, int64_t count, int64_t step)
+      : dim(dim), start(start), count(count), step(step) {}
   int dim;
   int64_t start, count, step;
 
   std::string_view name() const override { return "slice"; }
-  std::optional<Tensor> view(Inputs in) const override { return window(in[0], dim, start, count, step); }
+  std::optional<Tensor> view(Inputs in) const override {
+    return window(in[0], dim, start, count, step);
+  }
   Gradients backward(Inputs in, Outputs, const Gradients& g, const Needs&) const override {
     return {embed(g[0], dim, in[0].shape()[dim], start, step)};
   }
 };
 
 struct Embed final : Op {
-  Embed(int dim, int64_t size, int64_t start, int64_t step) : dim(dim), size(size), start(start), step(step) {}
+  Embed(int dim, int64_t size, int64_t start, int64_t step)
+      : dim(dim), size(size), start(start), step(step) {}
   int dim;
   int64_t size, start, step;
 
@@ -155,8 +166,12 @@ struct Concat final : Op {
         expected[dim] = in[0].shape()[dim];
       }
       if (expected != in[0].shape() || x.dtype() != in[0].dtype()) {
-        throw std::invalid_argument(fmt::format("concat: {} {} and {} {} differ beyond dim {}", to_string(in[0].dtype()),
-                                                to_string(in[0].shape()), to_string(x.dtype()), to_string(x.shape()), dim));
+        throw std::invalid_argument(fmt::format("concat: {} {} and {} {} differ beyond dim {}",
+                                                to_string(in[0].dtype()),
+                                                to_string(in[0].shape()),
+                                                to_string(x.dtype()),
+                                                to_string(x.shape()),
+                                                dim));
       }
     }
     return {{shape, in[0].dtype()}};
@@ -182,12 +197,18 @@ struct Concat final : Op {
 
 }  // namespace
 
-Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : apply_op<Contiguous>({x}); }
+Tensor contiguous(const Tensor& x) {
+  return x.is_contiguous() ? x : apply_op<Contiguous>({x});
+}
 
 Tensor reshape(const Tensor& x, const Shape& shape) {
   const bool negative = std::any_of(shape.begin(), shape.end(), [](int64_t n) { return n < 0; });
   if (negative || numel(shape) != x.numel()) {
-    throw std::invalid_argument(fmt::format("reshape: {} has {} elements, {} has {}", to_string(x.shape()), x.numel(), to_string(shape), numel(shape)));
+    throw std::invalid_argument(fmt::format("reshape: {} has {} elements, {} has {}",
+                                            to_string(x.shape()),
+                                            x.numel(),
+                                            to_string(shape),
+                                            numel(shape)));
   }
   return shape == x.shape() ? x : apply_op<Reshape>({x}, shape);
 }
@@ -197,20 +218,25 @@ Tensor permute(const Tensor& x, const std::vector<int>& dims) {
   std::sort(sorted.begin(), sorted.end());
   std::iota(expected.begin(), expected.end(), 0);
   if (sorted != expected) {
-    throw std::invalid_argument(fmt::format("permute: expected each of the {} dims of {} once", x.rank(), to_string(x.shape())));
+    throw std::invalid_argument(fmt::format(
+        "permute: expected each of the {} dims of {} once", x.rank(), to_string(x.shape())));
   }
   return apply_op<Permute>({x}, dims);
 }
 
 Tensor transpose(const Tensor& x) {
-  if (x.rank() != 2) throw std::invalid_argument(fmt::format("transpose: shape {}; expected a matrix", to_string(x.shape())));
+  if (x.rank() != 2)
+    throw std::invalid_argument(
+        fmt::format("transpose: shape {}; expected a matrix", to_string(x.shape())));
   return permute(x, {1, 0});
 }
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   if (shape == x.shape()) return x;
-  if (x.shape().size() > shape.size() || broadcast_shapes("broadcast_to", x.shape(), shape) != shape) {
-    throw std::invalid_argument(fmt::format("broadcast_to: {} does not broadcast to {}", to_string(x.shape()), to_string(shape)));
+  if (x.shape().size() > shape.size() ||
+      broadcast_shapes("broadcast_to", x.shape(), shape) != shape) {
+    throw std::invalid_argument(fmt::format(
+        "broadcast_to: {} does not broadcast to {}", to_string(x.shape()), to_string(shape)));
   }
   return apply_op<BroadcastTo>({x}, shape);
 }
@@ -218,8 +244,14 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
 Tensor slice(const Tensor& x, int dim, int64_t start, int64_t stop, int64_t step) {
   dim = normalize_dim("slice", dim, x.shape());
   if (start < 0 || stop < start || stop > x.shape()[dim] || step < 1) {
-    throw std::invalid_argument(fmt::format("slice: [{}:{}:{}] along dim {} of {}; expected 0 <= start <= stop <= {} and step >= 1",
-                                            start, stop, step, dim, to_string(x.shape()), x.shape()[dim]));
+    throw std::invalid_argument(fmt::format(
+        "slice: [{}:{}:{}] along dim {} of {}; expected 0 <= start <= stop <= {} and step >= 1",
+        start,
+        stop,
+        step,
+        dim,
+        to_string(x.shape()),
+        x.shape()[dim]));
   }
   return apply_op<Slice>({x}, dim, start, (stop - start + step - 1) / step, step);
 }
@@ -228,7 +260,8 @@ Tensor embed(const Tensor& x, int dim, int64_t size, int64_t start, int64_t step
   dim = normalize_dim("embed", dim, x.shape());
   const int64_t count = x.shape()[dim];
   if (start < 0 || start > size || step < 1 || (count > 0 && start + (count - 1) * step >= size)) {
-    throw std::invalid_argument(fmt::format("embed: {} elements from {} in steps of {} do not fit into {}", count, start, step, size));
+    throw std::invalid_argument(fmt::format(
+        "embed: {} elements from {} in steps of {} do not fit into {}", count, start, step, size));
   }
   return apply_op<Embed>({x}, dim, size, start, step);
 }
@@ -236,7 +269,8 @@ Tensor embed(const Tensor& x, int dim, int64_t size, int64_t start, int64_t step
 Tensor pad(const Tensor& x, int dim, int64_t before, int64_t after) {
   dim = normalize_dim("pad", dim, x.shape());
   if (before < 0 || after < 0) {
-    throw std::invalid_argument(fmt::format("pad: {} before and {} after; expected both >= 0", before, after));
+    throw std::invalid_argument(
+        fmt::format("pad: {} before and {} after; expected both >= 0", before, after));
   }
   return embed(x, dim, before + x.shape()[dim] + after, before);
 }
