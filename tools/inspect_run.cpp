@@ -117,11 +117,7 @@ void print_text(const fs::path& directory, const RunSummary& run, const std::vec
                100 * run.accuracies->search,
                100 * run.accuracies->discrete);
   }
-  if (run.genotype) {
-    fmt::print(
-        "{}\n",
-        nas::has_text(*run.genotype) ? nas::to_text(*run.genotype) : nas::to_json(*run.genotype));
-  }
+  if (run.genotype) fmt::print("{}\n", text_or_json(*run.genotype));
   fmt::print("\n");
   for (const File& file : files) fmt::print("{:>12}  {}\n", file.bytes, file.name);
 }
