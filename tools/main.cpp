@@ -27,7 +27,7 @@ constexpr const char* kFooter = R"(Examples:
 )";
 
 std::string version_text() {
-  return fmt::format("oche {} ({})\ncompiler {}, {} build\nCUDA no\narchitectures {}\n",
+  return fmt::format("oche {} ({})\ncompiler {}, {} build\nCUDA no\narchitectures {}",
                      kVersion,
                      kRevision,
                      kCompiler,

@@ -30,8 +30,9 @@ using nas::SearchResult;
 constexpr int kMaxThreads = 1024;
 
 constexpr const char* kNotes =
-    R"(Where a setting comes from, a later source winning: defaults in brackets, the method's preset, --config, the
-environment (OCHE_ and the flag in capitals, such as OCHE_TRAIN_SIZE), --set, flags.
+    R"(A setting may come from several sources, of which the last one counts: the default in brackets,
+the method's preset, --config, the environment (OCHE_ and the flag in capitals, such as
+OCHE_TRAIN_SIZE), --set, its flag.
 stdout carries the genotype found, or one JSON document. The test images are never used.
 
 Examples:

@@ -56,7 +56,7 @@ config_fails("[schedule]\nepochs = 2.0\n" "2:10: schedule.epochs: expected a who
 config_fails("[data]\naugment = 1\n" "2:11: data.augment: expected true or false")
 config_fails("method = 3\n" "1:10: method: expected a text in quotes")
 config_fails("[weights]\nlr = [1]\n" "2:6: weights.lr: expected a number")
-config_fails("[weights]\nlr = 1\nlr = 2\n" "3:1")
+config_fails("[weights]\nlr = 1\nlr = 2\n" "3:6: [^\n]*redefine")
 config_fails("[gradient]\nname = 'best'\n" "2:8: gradient.name: 'best' is not allowed")
 
 # Data.

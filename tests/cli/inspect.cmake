@@ -45,19 +45,14 @@ string(JSON count LENGTH "${out}" arrays)
 if(NOT count GREATER 100)
   message(SEND_ERROR "weights.safetensors: ${count} arrays")
 endif()
-# One made by hand: f16 1, -2, inf; bf16 3, -4; i64 7. Header of 0xA8 bytes.
-set(header "{\"h\":{\"dtype\":\"F16\",\"shape\":[3],\"data_offsets\":[0,6]},\"b\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[6,10]},\"i\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[10,18]}}")
-string(LENGTH "${header}" length)
-math(EXPR low "${length} % 256")
-execute_process(COMMAND printf "%b" "\\0000" OUTPUT_QUIET)
-file(WRITE ${WORK}/header.json "${header}")
-math(EXPR octal_high "${low} / 64")
-math(EXPR octal_middle "${low} / 8 % 8")
-math(EXPR octal_low "${low} % 8")
+# One made by hand: f16 1, -2, inf; bf16 3, -4; i64 7.
+set(arrays [[{"h":{"dtype":"F16","shape":[3],"data_offsets":[0,6]},"b":{"dtype":"BF16","shape":[2],"data_offsets":[6,10]},"i":{"dtype":"I64","shape":[1],"data_offsets":[10,18]}}]])
+string(LENGTH "${arrays}" length)
+file(WRITE ${WORK}/header.json "${arrays}")
 execute_process(
-  COMMAND sh -c "{ printf '\\${octal_high}${octal_middle}${octal_low}\\000\\000\\000\\000\\000\\000\\000'; cat header.json
-                   printf '\\000\\074\\000\\300\\000\\174'; printf '\\100\\100\\200\\300'
-                   printf '\\007\\000\\000\\000\\000\\000\\000\\000'; } > mixed.bin"
+  COMMAND sh -c "{ printf \"\\\\$(printf %03o ${length})\\\\0\\\\0\\\\0\\\\0\\\\0\\\\0\\\\0\"; cat header.json
+                   printf '\\0\\074\\0\\300\\0\\174' ; printf '\\100\\100\\200\\300'
+                   printf '\\007\\0\\0\\0\\0\\0\\0\\0'; } > mixed.bin"
   WORKING_DIRECTORY ${WORK} COMMAND_ERROR_IS_FATAL ANY)
 oche(0 inspect mixed.bin)
 expect_match("${out}" "checksum +none\n")
