@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <ranges>
+#include <vector>
 
 #include "engine/error.h"
 #include "engine/file.h"
@@ -60,10 +60,11 @@ Genotype derive_from_file(const fs::path& path) {
 // From the newest checkpoint that is whole; a damaged one is told of.
 Genotype derive_from_run(const fs::path& directory, Console& console) {
   std::optional<FormatError> newest;
-  for (const fs::path& path : std::views::reverse(nas::read_run(directory).checkpoints)) {
+  const std::vector<fs::path> checkpoints = nas::read_run(directory).checkpoints;
+  for (auto path = checkpoints.rbegin(); path != checkpoints.rend(); ++path) {
     try {
-      const Genotype genotype = derive_from_file(path);
-      if (newest) console.error(fmt::format("{}; using {}", newest->what(), path.native()));
+      const Genotype genotype = derive_from_file(*path);
+      if (newest) console.error(fmt::format("{}; using {}", newest->what(), path->native()));
       return genotype;
     } catch (const FormatError& e) {
       if (!newest) newest = e;

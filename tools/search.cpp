@@ -85,7 +85,7 @@ void choose_device(const std::string& device, Console& console) {
   }
 }
 
-// One of the threads makes batches; with a single one it shares its processor with the search.
+// The loaders, which mostly wait, count as one thread; of a single one they take their share.
 void use_threads(int threads) {
   if (threads < 1 || threads > kMaxThreads) {
     throw UsageError(

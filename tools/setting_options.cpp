@@ -39,6 +39,15 @@ std::string description(const Setting& setting) {
   return fmt::format("{} [{}]  ({})", text, value, setting.key);
 }
 
+// Settings that only files, the environment and --set reach.
+std::string without_flag() {
+  std::string text;
+  for (const Setting& s : settings()) {
+    if (s.flag.empty()) text += fmt::format(". {}: {} [{}]", s.key, s.help, value_text({}, s));
+  }
+  return text;
+}
+
 }  // namespace
 
 SettingOptions::SettingOptions(CLI::App& command) {
@@ -59,7 +68,7 @@ SettingOptions::SettingOptions(CLI::App& command) {
       .add_option("--config", config_file_, "TOML file; its keys are those in parentheses above")
       ->option_text("FILE")
       ->group(group);
-  command.add_option("--set", set_, "one setting by its key; may be repeated")
+  command.add_option("--set", set_, "one setting by its key; may be repeated" + without_flag())
       ->option_text("KEY=VALUE")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)

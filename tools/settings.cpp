@@ -35,6 +35,7 @@ std::vector<std::string> gradient_names() {
 using C = SearchConfig;
 
 // Sections stay together, keys outside of sections come first: the order of config.toml and --help.
+// clang-format off
 const Setting kSettings[] = {
     {"method", "method", "search method, a preset of the settings below", &C::method, method_names},
     {"seed", "seed", "of everything random, 0 to 2^63 - 1", &C::seed},
@@ -42,14 +43,8 @@ const Setting kSettings[] = {
 
     {"data.set", "dataset", "which images", &C::dataset, data_set_names},
     {"data.dir", "data", "directory with downloaded data sets", &C::data_dir},
-    {"data.train-size",
-     "train-size",
-     "training images used in all, evenly by class; 0: all",
-     &C::train_size},
-    {"data.train-fraction",
-     "train-fraction",
-     "share of them that trains the weights; the rest trains the alphas",
-     &C::train_fraction},
+    {"data.train-size", "train-size", "training images used in all, evenly by class; 0: all", &C::train_size},
+    {"data.train-fraction", "train-fraction", "share of them that trains the weights; the rest trains the alphas", &C::train_fraction},
     {"data.augment", "augment", "random crop and flip", &C::augment},
     {"data.cutout", "cutout", "side of the erased square, pixels; 0: none", &C::cutout},
 
@@ -57,10 +52,7 @@ const Setting kSettings[] = {
     {"network.channels", "channels", "channels of the first cell", &C::channels},
     {"network.steps", "steps", "intermediate nodes of a cell", &C::steps},
     {"network.multiplier", "multiplier", "nodes that make a cell's output", &C::multiplier},
-    {"network.stem-multiplier",
-     "stem-multiplier",
-     "channels of the stem, times --channels",
-     &C::stem_multiplier},
+    {"network.stem-multiplier", "stem-multiplier", "channels of the stem, times --channels", &C::stem_multiplier},
 
     {"schedule.epochs", "epochs", "epochs of search", &C::epochs},
     {"schedule.batch", "batch", "images in a batch", &C::batch},
@@ -69,10 +61,7 @@ const Setting kSettings[] = {
     {"weights.lr-min", "lr-min", "rate at its end", &C::lr_min},
     {"weights.momentum", "momentum", "SGD's momentum", &C::momentum},
     {"weights.decay", "weight-decay", "L2 penalty on weights", &C::weight_decay},
-    {"weights.grad-clip",
-     "grad-clip",
-     "largest norm of the gradient; 0: no clipping",
-     &C::grad_clip},
+    {"weights.grad-clip", "grad-clip", "largest norm of the gradient; 0: no clipping", &C::grad_clip},
 
     {"alphas.lr", "alpha-lr", "Adam's rate", &C::alpha_lr},
     {"alphas.beta1", "alpha-beta1", "decay of Adam's first moment", &C::alpha_beta1},
@@ -80,13 +69,10 @@ const Setting kSettings[] = {
     {"alphas.decay", "alpha-weight-decay", "L2 penalty on alphas", &C::alpha_weight_decay},
     {"alphas.init", "alpha-init", "standard deviation of the first alphas", &C::alpha_init},
 
-    {"gradient.name",
-     "gradient",
-     "estimator of the architecture gradient",
-     &C::gradient,
-     gradient_names},
+    {"gradient.name", "gradient", "estimator of the architecture gradient", &C::gradient, gradient_names},
     {"gradient.radius", "", "finite-difference: length of the probe, over all weights", &C::radius},
 };
+// clang-format on
 
 [[noreturn]] void reject(const Assignment& a, const std::string& expected) {
   throw UsageError(
