@@ -9,8 +9,8 @@ foreach(variable IN LISTS variables)
   unset(ENV{${variable}})
 endforeach()
 
-# Seconds each; the first one goes through two reductions, two epochs and eight steps.
-set(SMALL --train-size 64 --layers 3 --channels 4 --steps 2 --batch 8 --epochs 2)
+# Seconds each, some more under sanitizers. SMALL has two reductions, two epochs of two steps.
+set(SMALL --train-size 32 --layers 3 --channels 2 --steps 2 --batch 8 --epochs 2)
 set(TINY --train-size 16 --layers 1 --channels 2 --steps 1 --batch 8 --epochs 1)
 
 # oche(code argument...): runs it in WORK, expects the exit code, leaves stdout and stderr in `out` and `err`.

@@ -72,9 +72,10 @@ endif()
 
 # Numbers and memory.
 fails(5 "non-finite value in .*step [0-9]+" search ${TINY} --dtype f32 --lr 1e30 --grad-clip 0 --epochs 9 --quiet --out wild)
+set(sanitizer_options "$ENV{ASAN_OPTIONS}")
 set(ENV{ASAN_OPTIONS} allocator_may_return_null=1:log_path=asan)
 fails(4 "out of memory" search ${TINY} --channels 1000000000000)
-unset(ENV{ASAN_OPTIONS})
+set(ENV{ASAN_OPTIONS} "${sanitizer_options}")
 
 # Run directories.
 file(WRITE ${WORK}/full/notes.txt "mine")

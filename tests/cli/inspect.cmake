@@ -23,7 +23,7 @@ endforeach()
 
 # A run.
 oche(0 inspect run)
-expect_match("${out}" "search +darts on patterns, seed 0\nstate +finished, 2 of 2 epochs of 4 steps\n")
+expect_match("${out}" "search +darts on patterns, seed 0\nstate +finished, 2 of 2 epochs of 2 steps\n")
 expect_match("${out}" "\n +2 +0\\.[0-9]+ .*whole halves: accuracy train.*Genotype\\(normal=.* weights.safetensors\n")
 oche(0 inspect run --json)
 expect_json("${out}" run kind)
@@ -36,7 +36,7 @@ expect_json("${out}" ${bytes} files genotype.json)
 
 # Array files.
 oche(0 inspect run/ckpt/epoch-0002.safetensors)
-expect_match("${out}" "checksum +ok\n.*  epoch +2\n.*  kind +oche-checkpoint\n.*  step +8\n")
+expect_match("${out}" "checksum +ok\n.*  epoch +2\n.*  kind +oche-checkpoint\n.*  step +4\n")
 expect_match("${out}" "\nalpha/normal +F32 +\\(5, 8\\) +-?[0-9.e-]+ +-?[0-9.e-]+ +[0-9.e-]+\n")
 oche(0 inspect run/weights.safetensors --json)
 expect_json("${out}" ok checksum)
