@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A first search, about a minute on two cores: builds oche and searches on generated pictures.
+# A first search, a few minutes on two cores: builds oche and searches on generated pictures.
 # scripts/demo.sh [further options of `oche search`]; the results go to runs/demo.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
