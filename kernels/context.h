@@ -9,8 +9,8 @@
 
 namespace oche::kernels {
 
-// A CPU with a pool of worker threads that wait passively (on a condition variable, never
-// spinning).
+// A CPU with a pool of worker threads. One that has nothing to do sleeps, after a look around of at
+// most a fraction of a millisecond.
 class CpuContext {
  public:
   // `threads` >= 1 counts the calling thread.

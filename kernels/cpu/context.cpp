@@ -1,8 +1,9 @@
-// The thread pool behind CpuContext: workers sleep on a condition variable between parallel calls.
+// The thread pool behind CpuContext: between parallel calls workers look out for the next one for a
+// short while, then sleep.
 #include "kernels/context.h"
 
 #include <atomic>
-#include <condition_variable>
+#include <chrono>
 #include <exception>
 #include <mutex>
 #include <stdexcept>
@@ -13,6 +14,16 @@
 namespace oche::kernels {
 
 namespace {
+
+// How long a thread looks for work before it sleeps: longer than a wake-up takes (100 us were
+// measured on a virtual machine), short beside a time slice that a descheduled partner may cost.
+constexpr std::chrono::microseconds kPatience{200};
+
+void pause() {
+#ifdef __x86_64__
+  __builtin_ia32_pause();
+#endif
+}
 
 // True iff this thread is running a task of a shared job, of any context; its parallel calls then
 // run inline.
@@ -48,7 +59,10 @@ struct CpuContext::Pool {
     }
   };
 
-  explicit Pool(int workers) {
+  explicit Pool(int workers)
+      : patience(workers < static_cast<int>(std::thread::hardware_concurrency())
+                     ? kPatience
+                     : std::chrono::microseconds(0)) {
     try {
       for (int i = 0; i < workers; ++i) threads.emplace_back([this] { serve(); });
     } catch (...) {
@@ -59,50 +73,55 @@ struct CpuContext::Pool {
   ~Pool() { stop(); }
 
   void run(Job& j) {
-    {
-      const std::lock_guard lock(mutex);
-      job = &j;
-      ++generation;
-    }
-    wake.notify_all();
+    open.store(&j);
+    announce();
     j.work();
-    std::unique_lock lock(mutex);
-    job = nullptr;  // a worker that has not woken up by now is not waited for
-    done.wait(lock, [this] { return active == 0; });
+    open.store(nullptr);  // a worker that is not inside by now is not waited for
+    await(inside, [](int workers) { return workers == 0; });
   }
 
   void serve() {
-    uint64_t seen = 0;
-    std::unique_lock lock(mutex);
-    for (;;) {
-      wake.wait(lock, [&] { return stopping || (job && generation != seen); });
-      if (stopping) return;
-      seen = generation;
-      Job& j = *job;
-      ++active;
-      lock.unlock();
-      j.work();
-      lock.lock();
-      if (--active == 0) done.notify_one();
+    for (uint32_t seen = 0; !stopping;) {
+      seen = await(generation, [seen](uint32_t now) { return now != seen; });
+      ++inside;  // before the look at `open`: the caller closes the job, then looks at `inside`
+      if (Job* j = open.load()) j->work();
+      if (--inside == 0) inside.notify_one();
     }
+  }
+
+  void announce() {
+    ++generation;
+    generation.notify_all();
   }
 
   void stop() {
-    {
-      const std::lock_guard lock(mutex);
-      stopping = true;
-    }
-    wake.notify_all();
+    stopping = true;
+    announce();
     for (std::thread& t : threads) t.join();
   }
 
-  std::mutex caller;  // held by the thread whose job the workers serve
-  std::mutex mutex;   // guards what follows
-  std::condition_variable wake, done;
-  Job* job = nullptr;       // open to workers iff not null
-  uint64_t generation = 0;  // counts jobs; a worker enters each at most once
-  int active = 0;           // workers inside the job
-  bool stopping = false;
+  // The first value of `word` that is `wanted`. Looks at it for a while before it sleeps: waking up
+  // may take longer than the usual stretch between two parallel calls.
+  template <typename Word, typename Wanted>
+  Word await(const std::atomic<Word>& word, const Wanted& wanted) const {
+    const auto start = std::chrono::steady_clock::now();
+    for (;;) {
+      const Word value = word.load();
+      if (wanted(value)) return value;
+      if (std::chrono::steady_clock::now() - start < patience) {
+        pause();
+      } else {
+        word.wait(value);
+      }
+    }
+  }
+
+  const std::chrono::microseconds patience;
+  std::mutex caller;                    // held by the thread whose job the workers serve
+  std::atomic<Job*> open{nullptr};      // the job that workers may enter, if any
+  std::atomic<int> inside{0};           // workers that may be in it
+  std::atomic<uint32_t> generation{0};  // counts jobs
+  std::atomic<bool> stopping{false};
   std::vector<std::thread> threads;
 };
 
