@@ -12,4 +12,6 @@ kernels::CpuContext& cpu_context();
 void set_num_threads(int threads);
 int num_threads();
 
+using kernels::instruction_set;
+
 }  // namespace oche

@@ -41,6 +41,9 @@ class CpuContext {
   std::unique_ptr<Pool> pool_;
 };
 
+// What the CPU kernels in use were compiled for, such as "x86-64-v3 (AVX2)".
+const char* instruction_set();
+
 // A CUDA device and stream; defined by the CUDA back end.
 class CudaContext;
 

@@ -102,7 +102,7 @@ std::string environment_json(const std::string& config_toml, uint64_t seed) {
                          {"revision", kRevision},
                          {"compiler", kCompiler},
                          {"build_type", kBuildType},
-                         {"kernels_built_for", kCpuArch},
+                         {"kernels_built_for", instruction_set()},
                          {"device", "cpu"},
                          {"cpu", cpu.model},
                          {"instruction_sets", cpu.instruction_sets},

@@ -1,4 +1,7 @@
 // Reductions, softmax, the mixed sum and the optimisers against naive references.
+#include <cstdlib>
+#include <string_view>
+
 #include "kernels/mixed_sum.h"
 #include "kernels/optimizer.h"
 #include "kernels/reduce.h"
@@ -31,6 +34,15 @@ const Middle kMiddles[] = {{0, 3, 2},
                            {1, 513, 257}};
 
 }  // namespace
+
+// kernel_variant.cmake says which it wants.
+TEST_CASE("the copy of the kernels that was asked for runs", "[kernels]") {
+  const std::string_view running = kernels::instruction_set();
+  REQUIRE(!running.empty());
+  if (const char* expected = std::getenv("OCHE_EXPECTED_KERNELS")) {
+    REQUIRE(running.substr(0, running.find(' ')) == expected);
+  }
+}
 
 TEMPLATE_TEST_CASE("sums over the middle", "[kernels]", float, double) {
   CpuContext ctx(2);

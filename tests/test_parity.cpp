@@ -107,7 +107,7 @@ class Peer {
     const Weights weights = state_.network.weights();
     std::vector<Tensor> inputs = weights.tensors();
     for (const Tensor& a : state_.arch.alphas().tensors()) inputs.push_back(a);
-    const std::vector<Tensor> g = grad(loss, inputs);
+    const std::vector<Tensor> g = defined_or_zeros(grad(loss, inputs), inputs);
     for (size_t i = 0; i < weights.size(); ++i)
       c.check(fmt::format("{}/dw/{}", half, weights.name(i)), g[i], weights[i].layout);
     c.check(half + "/dalpha/normal", g[weights.size()]);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/error.h"
+#include "engine/runtime.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
 #include "tools/help.h"
@@ -32,7 +33,7 @@ std::string version_text() {
                      kRevision,
                      kCompiler,
                      kBuildType,
-                     *kCpuArch ? kCpuArch : "baseline");
+                     instruction_set());
 }
 
 // What was typed and is not known: an option anywhere, or the name of a sub-command.

@@ -125,6 +125,21 @@ struct CpuContext::Pool {
   std::vector<std::thread> threads;
 };
 
+const char* instruction_set() {
+#if defined(OCHE_VECTOR_BYTES)
+  return "wide (vectors of another width than the registers', for tests)";
+#elif defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && \
+    defined(__AVX512VL__)
+  return "x86-64-v4 (AVX-512)";
+#elif defined(__AVX2__) && defined(__FMA__)
+  return "x86-64-v3 (AVX2)";
+#elif defined(__x86_64__)
+  return "x86-64";
+#else
+  return "the compiler's default";
+#endif
+}
+
 CpuContext::CpuContext(int threads) : threads_(threads) {
   if (threads < 1) {
     throw std::invalid_argument("CpuContext: threads is " + std::to_string(threads) +

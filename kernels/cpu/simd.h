@@ -11,7 +11,9 @@
 namespace oche::kernels {
 
 // The width of the compile target's vectors; a Vec is never wider.
-#if defined(__AVX512F__)
+#if defined(OCHE_VECTOR_BYTES)
+inline constexpr int kVectorBytes = OCHE_VECTOR_BYTES;
+#elif defined(__AVX512F__)
 inline constexpr int kVectorBytes = 64;
 #elif defined(__AVX2__)
 inline constexpr int kVectorBytes = 32;
