@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #if defined(__AVX__) || defined(__FMA__)
 #include <immintrin.h>
@@ -24,6 +25,10 @@ inline constexpr int kVectorBytes = 16;
 template <typename T>
 inline constexpr int kMaxLanes = kVectorBytes / static_cast<int>(sizeof(T));
 
+// The integer as wide as T, which a comparison of vectors of T yields.
+template <typename T>
+using LaneInt = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+
 // kN lanes of T; one lane is a plain scalar. `v` is the native vector, for operations not wrapped
 // here.
 template <typename T, int kN>
@@ -31,6 +36,7 @@ struct Vec {
   static constexpr int kLanes = kN;
   using Scalar = T;
   using Native __attribute__((vector_size(kN * sizeof(T)))) = T;
+  using Int = Vec<LaneInt<T>, kN>;
   Native v;
 
   // At any alignment. A vector may alias its element type and no other: unlike one by memcpy, a
@@ -48,6 +54,7 @@ struct Vec<T, 1> {
   static constexpr int kLanes = 1;
   using Scalar = T;
   using Native = T;
+  using Int = Vec<LaneInt<T>, 1>;
   Native v;
 
   static Vec load(const T* p) { return {*p}; }
@@ -69,6 +76,39 @@ template <typename T, int kN>
 Vec<T, kN> gated(Vec<T, kN> x, Vec<T, kN> gate) {
   return {gate.v <= 0 ? typename Vec<T, kN>::Native{} : x.v};
 }
+
+// Lanes from 0 to 255, kept as bytes.
+template <typename T, int kN>
+void store_bytes(Vec<T, kN> a, uint8_t* p) {
+  if constexpr (kN == 1) {
+    *p = static_cast<uint8_t>(a.v);
+  } else {
+    using Bytes __attribute__((vector_size(kN), aligned(1), may_alias)) = uint8_t;
+    *reinterpret_cast<Bytes*>(p) = __builtin_convertvector(a.v, Bytes);
+  }
+}
+template <typename V>
+V load_bytes(const uint8_t* p) {
+  if constexpr (V::kLanes == 1) {
+    return {*p};
+  } else {
+    using Bytes __attribute__((vector_size(V::kLanes), aligned(1), may_alias)) = uint8_t;
+    return {__builtin_convertvector(*reinterpret_cast<const Bytes*>(p), typename V::Native)};
+  }
+}
+
+#ifdef __AVX2__
+// What the compilers make of the generic ones goes lane by lane.
+inline void store_bytes(Vec<int32_t, 8> a, uint8_t* p) {
+  const auto v = reinterpret_cast<__m256i>(a.v);
+  const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  _mm_storeu_si64(p, _mm_packus_epi16(words, words));
+}
+template <>
+inline Vec<int32_t, 8> load_bytes(const uint8_t* p) {
+  return {reinterpret_cast<Vec<int32_t, 8>::Native>(_mm256_cvtepu8_epi32(_mm_loadu_si64(p)))};
+}
+#endif
 
 // a * b + c, rounded once where the target has fused multiply-add, in every lane count alike: a
 // channel gets the same bits whether it falls in a full vector or in the tail.
