@@ -2,10 +2,12 @@
 // another: each is bilinear in two of (x, w, grad_y), so that each derivative of one is another of
 // the three.
 //
-//   y[n,p,q,o] = sum_{r,s,c} w[r,s,c,o] * gated(x)[n, p*stride - padding + r*dilation, q*stride -
-//   padding + s*dilation, g(o)+c] gated(x)[i] = 0 if gate[i] <= 0, else x[i]      (gate == nullptr:
-//   no gate; gate == x: a rectified input)
+//   y[n,p,q,o] = sum_{r,s,c} w[r,s,c,o] * gated(x)[n, row(p,r), column(q,s), g(o) + c]
+//   row(p,r) = p * stride - padding + r * dilation, column(q,s) likewise
+//   g(o) = the first input channel of the group that o belongs to
+//   gated(x)[i] = 0 if gate[i] <= 0, else x[i]
 //
+// Without a gate (nullptr) x is read as it is; gate == x is a rectified input.
 // Taps outside the image are 0. NHWC throughout; weights (kernel_h, kernel_w, C / groups, out_C).
 #pragma once
 
@@ -36,7 +38,7 @@ void conv2d_input_grad(
 
 // grad_w[r,s,c,o] = sum_{n,p,q} gated(x)[...] * grad_y[n,p,q,o]: (kernel_h, kernel_w, C/groups,
 // out_C), overwritten. `workspace` holds conv2d_weight_grad_workspace(shape) elements: the partial
-// sums of fixed blocks of images.
+// sums of fixed blocks, of images or of output pixels.
 template <typename T>
 void conv2d_weight_grad(CpuContext&,
                         const Conv2dShape&,

@@ -94,21 +94,32 @@ if(EXISTS ${WORK}/dry)
   message(SEND_ERROR "a dry run created its run directory")
 endif()
 
-# A signal ends the search after its step, with a checkpoint.
-foreach(signal "INT;130" "TERM;143")
-  list(GET signal 0 name)
-  list(GET signal 1 code)
+# search_with_signals(NAME COMMANDS): a search that the shell COMMANDS interrupt after its first epoch.
+macro(search_with_signals name commands)
   list(JOIN TINY " " arguments)
   execute_process(
     COMMAND sh -c "'${OCHE}' search ${arguments} --epochs 100000 --out ${name} --json & pid=$!
                    until test -e ${name}/ckpt/epoch-0001.safetensors || ! kill -0 $pid; do sleep 0.1; done
-                   kill -${name} $pid; wait $pid"
+                   ${commands}; wait $pid"
     WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE out ERROR_VARIABLE err RESULT_VARIABLE actual)
+  file(GLOB checkpoint ${WORK}/${name}/ckpt/step-*.safetensors)
+endmacro()
+
+# A signal ends the search after its step, with a checkpoint.
+foreach(signal "INT;130" "TERM;143")
+  list(GET signal 0 name)
+  list(GET signal 1 code)
+  search_with_signals(${name} "kill -${name} $pid")
   expect_equal("${name}: ${actual}" "${name}: ${code}")
   expect_json("${out}" OFF finished)
-  file(GLOB checkpoint ${WORK}/${name}/ckpt/step-*.safetensors)
   expect_match("${checkpoint}" "step-[0-9]+.safetensors$")
   oche(0 derive ${checkpoint})
   oche(0 inspect ${name})
   expect_match("${out}" "state +interrupted")
 endforeach()
+
+# A second one ends it at once, without.
+search_with_signals(twice "kill -INT $pid; kill -TERM $pid")
+expect_match("${actual}" "^(130|143)$")
+expect_equal("${out}" "")
+expect_equal("${checkpoint}" "")
