@@ -119,6 +119,12 @@ Tensor conv2d_weight_grad(const Tensor& x,
                           const Shape& weight_shape,
                           Conv2dOptions options = {},
                           const Tensor& gate = {});
+// conv2d_input_grad and conv2d_weight_grad, in one pass over x and grad_output.
+std::pair<Tensor, Tensor> conv2d_backward(const Tensor& x,
+                                          const Tensor& grad_output,
+                                          const Tensor& weight,
+                                          Conv2dOptions options = {},
+                                          const Tensor& gate = {});
 inline Tensor relu_conv2d(const Tensor& x, const Tensor& weight, Conv2dOptions options = {}) {
   return conv2d(x, weight, options, x);
 }

@@ -49,4 +49,16 @@ void conv2d_weight_grad(CpuContext&,
                         T* workspace);
 int64_t conv2d_weight_grad_workspace(const Conv2dShape&);
 
+// grad_x and grad_w of the two functions above, bit for bit, in one pass over grad_y and x.
+template <typename T>
+void conv2d_backward(CpuContext&,
+                     const Conv2dShape&,
+                     const T* x,
+                     const T* gate,
+                     const T* grad_y,
+                     const T* w,
+                     T* grad_x,
+                     T* grad_w,
+                     T* workspace);
+
 }  // namespace oche::kernels

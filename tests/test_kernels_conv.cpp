@@ -129,6 +129,13 @@ Results<T> run(CpuContext& ctx, const Conv2dShape& s, const Sample& sample) {
   kernels::conv2d_input_grad<T>(ctx, s, grad_y.data(), g, w.data(), out.grad_x.data());
   kernels::conv2d_weight_grad<T>(
       ctx, s, x.data(), g, grad_y.data(), out.grad_w.data(), workspace.data());
+
+  std::vector<T> grad_x = poison<T>(input_size(s)), grad_w = poison<T>(weight_size(s));
+  workspace = poison<T>(kernels::conv2d_weight_grad_workspace(s));
+  kernels::conv2d_backward<T>(
+      ctx, s, x.data(), g, grad_y.data(), w.data(), grad_x.data(), grad_w.data(), workspace.data());
+  CHECK(grad_x == out.grad_x);
+  CHECK(grad_w == out.grad_w);
   return out;
 }
 

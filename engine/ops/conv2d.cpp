@@ -1,12 +1,14 @@
-// The convolution trio: forward, input gradient, weight gradient. With x the input, w the weight
-// and g the output's gradient, the three are the partial derivatives of the trilinear form
-// <conv(gated x, w), g>, so each differentiates into the other two. The gate is constant: a relu in
-// front costs nothing to differentiate.
+// The convolution trio: forward, input gradient, weight gradient; and the two gradients in one
+// pass, which is how a first derivative gets them. With x the input, w the weight and g the
+// output's gradient, the three are the partial derivatives of the trilinear form <conv(gated x, w),
+// g>, so each differentiates into the other two. The gate is constant: a relu in front costs
+// nothing to differentiate.
 #include "kernels/conv2d.h"
 
 #include <fmt/format.h>
 
 #include <stdexcept>
+#include <tuple>
 
 #include "engine/dispatch.h"
 #include "engine/op.h"
@@ -124,8 +126,13 @@ struct Conv2d final : ConvOp {  // (x, w) -> y
   }
   Gradients backward(Inputs in, Outputs, const Gradients& g, const Needs& needs) const override {
     Gradients grads(in.size());
-    if (needs[0]) grads[0] = conv2d_input_grad(g[0], in[1], in[0].shape(), o, gate_of(in));
-    if (needs[1]) grads[1] = conv2d_weight_grad(in[0], g[0], in[1].shape(), o, gate_of(in));
+    if (needs[0] && needs[1]) {
+      std::tie(grads[0], grads[1]) = conv2d_backward(in[0], g[0], in[1], o, gate_of(in));
+    } else if (needs[0]) {
+      grads[0] = conv2d_input_grad(g[0], in[1], in[0].shape(), o, gate_of(in));
+    } else if (needs[1]) {
+      grads[1] = conv2d_weight_grad(in[0], g[0], in[1].shape(), o, gate_of(in));
+    }
     return grads;
   }
   int64_t macs(Inputs in, Outputs) const override {
@@ -205,6 +212,59 @@ struct Conv2dWeightGrad final : ConvOp {  // (x, g) -> dw
   }
 };
 
+// Both gradients at once: (x, g, w [, gate]) -> dx, dw.
+struct Conv2dBackward final : Op {
+  explicit Conv2dBackward(Conv2dOptions options) : o(options) {}
+  Conv2dOptions o;
+
+  std::string_view name() const override { return "conv2d_backward"; }
+  bool saves_input(size_t i, const Needs& needs) const override {
+    const bool read_by[] = {needs[1], needs[0] || needs[2], needs[1], true};
+    return read_by[i];
+  }
+  std::vector<TensorSpec> infer_outputs(Inputs in) const override {
+    check_dtypes(name(), in);
+    const Shape &x = in[0].shape(), &w = in[2].shape();
+    check_same(name(), "grad_output", in[1].shape(), checked_output(name(), x, w, o));
+    if (in.size() > 3) check_same(name(), "gate", in[3].shape(), x);
+    return {{x, in[0].dtype()}, {w, in[0].dtype()}};
+  }
+  void forward(Inputs in, Outputs out) const override {
+    const kernels::Conv2dShape s = describe(in[0].shape(), in[2].shape(), o);
+    const Tensor partials =
+        Tensor::empty({kernels::conv2d_weight_grad_workspace(s)}, in[0].dtype(), in[0].device());
+    dispatch(in[0], [&]<typename T>(auto& ctx) {
+      kernels::conv2d_backward<T>(ctx,
+                                  s,
+                                  in[0].data<T>(),
+                                  in.size() > 3 ? in[3].data<T>() : nullptr,
+                                  in[1].data<T>(),
+                                  in[2].data<T>(),
+                                  out[0].mutable_data<T>(),
+                                  out[1].mutable_data<T>(),
+                                  partials.mutable_data<T>());
+    });
+  }
+  // Of <v0, dx(g, w)> + <v1, dw(x, g)>.
+  Gradients backward(Inputs in, Outputs, const Gradients& v, const Needs& needs) const override {
+    const Tensor &x = in[0], &g = in[1], &w = in[2], gate = in.size() > 3 ? in[3] : Tensor();
+    Gradients grads(in.size());
+    if (needs[0] && v[1]) grads[0] = conv2d_input_grad(g, v[1], x.shape(), o, gate);
+    if (needs[2] && v[0]) grads[2] = conv2d_weight_grad(v[0], g, w.shape(), o, gate);
+    if (!needs[1]) return grads;
+    if (v[0]) grads[1] = conv2d(v[0], w, o, gate);
+    if (v[1]) {
+      const Tensor second = conv2d(x, v[1], o, gate);
+      grads[1] = grads[1] ? grads[1] + second : second;
+    }
+    return grads;
+  }
+  int64_t macs(Inputs in, Outputs out) const override {
+    const kernels::Conv2dShape s = describe(in[0].shape(), in[2].shape(), o);
+    return 2 * s.N * s.out_h() * s.out_w() * out[1].numel();
+  }
+};
+
 std::vector<Tensor> with_gate(const Tensor& a, const Tensor& b, const Tensor& gate) {
   return gate ? std::vector{a, b, gate} : std::vector{a, b};
 }
@@ -221,6 +281,17 @@ Tensor conv2d_input_grad(const Tensor& grad_output,
                          Conv2dOptions options,
                          const Tensor& gate) {
   return apply_op<Conv2dInputGrad>(with_gate(grad_output, weight, gate), options, x_shape);
+}
+
+std::pair<Tensor, Tensor> conv2d_backward(const Tensor& x,
+                                          const Tensor& grad_output,
+                                          const Tensor& weight,
+                                          Conv2dOptions options,
+                                          const Tensor& gate) {
+  std::vector<Tensor> inputs{x, grad_output, weight};
+  if (gate) inputs.push_back(gate);
+  const std::vector<Tensor> grads = apply_multi<Conv2dBackward>(std::move(inputs), options);
+  return {grads[0], grads[1]};
 }
 
 Tensor conv2d_weight_grad(const Tensor& x,

@@ -67,6 +67,25 @@ void conv2d_weight_grad(CpuContext& ctx,
   merge_partials(ctx, weight_grad_blocks(shape), weight_size(shape), workspace, grad_w);
 }
 
+template <typename T>
+void conv2d_backward(CpuContext& ctx,
+                     const Conv2dShape& shape,
+                     const T* x,
+                     const T* gate,
+                     const T* grad_y,
+                     const T* w,
+                     T* grad_x,
+                     T* grad_w,
+                     T* workspace) {
+  if (shape.N * shape.out_h() * shape.out_w() == 0) {
+    conv2d_input_grad(ctx, shape, grad_y, gate, w, grad_x);
+    conv2d_weight_grad(ctx, shape, x, gate, grad_y, grad_w, workspace);
+    return;
+  }
+  way_for<T>(shape).backward(ctx, shape, x, gate, grad_y, w, grad_x, workspace);
+  merge_partials(ctx, weight_grad_blocks(shape), weight_size(shape), workspace, grad_w);
+}
+
 int64_t conv2d_weight_grad_workspace(const Conv2dShape& shape) {
   return weight_grad_blocks(shape) * weight_size(shape);
 }
@@ -76,7 +95,9 @@ int64_t conv2d_weight_grad_workspace(const Conv2dShape& shape) {
   template void conv2d_input_grad(                                                                 \
       CpuContext&, const Conv2dShape&, const T*, const T*, const T*, T*);                          \
   template void conv2d_weight_grad(                                                                \
-      CpuContext&, const Conv2dShape&, const T*, const T*, const T*, T*, T*);
+      CpuContext&, const Conv2dShape&, const T*, const T*, const T*, T*, T*);                      \
+  template void conv2d_backward(                                                                   \
+      CpuContext&, const Conv2dShape&, const T*, const T*, const T*, const T*, T*, T*, T*);
 OCHE_INSTANTIATE(float)
 OCHE_INSTANTIATE(double)
 #undef OCHE_INSTANTIATE

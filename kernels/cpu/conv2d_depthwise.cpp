@@ -59,6 +59,14 @@ struct Correlation {
     }
   }
 
+  // The same for all channels.
+  template <typename Taps>
+  void band(Taps, int64_t n, int64_t first, int64_t last) const {
+    for_vector_ranges<T>(0, g.source_C, [&](auto tag, int64_t begin, int64_t end) {
+      band<Taps, typename decltype(tag)::type>(n, first, last, begin, end);
+    });
+  }
+
   template <typename Taps, typename V>
   void row(const TapRows<V>& rows, const T* w0, T* to, const T* gate) const {
     const int64_t C = g.source_C, row_step = kernel_w * C, column_step = g.columns.tap_step * C;
@@ -97,10 +105,7 @@ void correlate(CpuContext& ctx,
   with_taps(layout, [&](auto taps) {
     ctx.parallel(g.N * bands, [&](int64_t task) {
       const int64_t first = task % bands * band, last = std::min(g.rows.positions, first + band);
-      for_vector_ranges<T>(0, g.source_C, [&](auto tag, int64_t begin, int64_t end) {
-        correlation.template band<decltype(taps), typename decltype(tag)::type>(
-            task / bands, first, last, begin, end);
-      });
+      correlation.band(taps, task / bands, first, last);
     });
   });
 }
@@ -156,6 +161,46 @@ void weight_grad_images(const Gather& g,
   }
 }
 
+// The images of block `block`.
+struct Block {
+  Block(const Conv2dShape& s, int64_t block)
+      : first(block * s.N / weight_grad_blocks(s)),
+        last((block + 1) * s.N / weight_grad_blocks(s)) {}
+  int64_t first, last;
+};
+
+// weight_grad(block) for every block, in parallel with `others`(block).
+template <typename T, typename Others>
+void for_weight_grad_blocks(CpuContext& ctx,
+                            const Conv2dShape& s,
+                            const T* x,
+                            const T* gate,
+                            const T* grad_y,
+                            T* partials,
+                            const Others& others) {
+  const Gather g = forward_gather(s);
+  const WindowLayout layout(g);
+  with_taps(layout, [&](auto taps) {
+    ctx.parallel(weight_grad_blocks(s), [&](int64_t index) {
+      const Block block(s, index);
+      others(block);
+      for_vector_ranges<T>(0, s.C, [&](auto tag, int64_t begin, int64_t end) {
+        weight_grad_images<decltype(taps), typename decltype(tag)::type>(
+            g,
+            layout,
+            block.first,
+            block.last,
+            begin,
+            end,
+            x,
+            gate,
+            grad_y,
+            partials + index * weight_size(s));
+      });
+    });
+  });
+}
+
 template <typename T>
 void weight_grad(CpuContext& ctx,
                  const Conv2dShape& s,
@@ -163,23 +208,25 @@ void weight_grad(CpuContext& ctx,
                  const T* gate,
                  const T* grad_y,
                  T* partials) {
-  const Gather g = forward_gather(s);
-  const WindowLayout layout(g);
-  const int64_t blocks = weight_grad_blocks(s);
-  with_taps(layout, [&](auto taps) {
-    ctx.parallel(blocks, [&](int64_t block) {
-      for_vector_ranges<T>(0, s.C, [&](auto tag, int64_t begin, int64_t end) {
-        weight_grad_images<decltype(taps), typename decltype(tag)::type>(
-            g,
-            layout,
-            block * s.N / blocks,
-            (block + 1) * s.N / blocks,
-            begin,
-            end,
-            x,
-            gate,
-            grad_y,
-            partials + block * weight_size(s));
+  for_weight_grad_blocks(ctx, s, x, gate, grad_y, partials, [](const Block&) {});
+}
+
+template <typename T>
+void backward(CpuContext& ctx,
+              const Conv2dShape& s,
+              const T* x,
+              const T* gate,
+              const T* grad_y,
+              const T* w,
+              T* grad_x,
+              T* partials) {
+  for_weight_grad_blocks(ctx, s, x, gate, grad_y, partials, [&](const Block& block) {
+    for_adjoint_gathers(s, [&](const Gather& g) {
+      const WindowLayout layout(g);
+      const Correlation<T> correlation{g, layout, s.kernel_w, grad_y, nullptr, w, grad_x, gate};
+      with_taps(layout, [&](auto taps) {
+        for (int64_t n = block.first; n < block.last; ++n)
+          correlation.band(taps, n, 0, g.rows.positions);
       });
     });
   });
@@ -196,7 +243,7 @@ bool supports(const Conv2dShape& s) {
 
 template <typename T>
 Conv2dWay<T> depthwise_way() {
-  return {supports, forward<T>, input_grad<T>, weight_grad<T>};
+  return {supports, forward<T>, input_grad<T>, weight_grad<T>, backward<T>};
 }
 template Conv2dWay<float> depthwise_way();
 template Conv2dWay<double> depthwise_way();

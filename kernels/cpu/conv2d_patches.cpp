@@ -132,7 +132,47 @@ void input_grad(
   });
 }
 
-// partial = (patches of x)^T * grad_y, over the output pixels of a block.
+// partial = (patches of x)^T * grad_y, over the output pixels [begin, end).
+template <typename T>
+void weight_grad_pixels(const Conv2dShape& s,
+                        const Gather& gather,
+                        int64_t begin,
+                        int64_t end,
+                        const T* x,
+                        const T* gate,
+                        const T* grad_y,
+                        T* partial) {
+  const int64_t in = s.C / s.groups, out = s.out_C / s.groups;
+  alignas(64) T buffer[Patches<T>::kElements];
+  for (int64_t group = 0; group < s.groups; ++group) {
+    const Patches<T> patches(gather, x, gate, group * in, in);
+    for (int64_t k = 0; k < patches.depth(); k += kDepth) {
+      const int64_t depth = std::min(kDepth, patches.depth() - k),
+                    step = Patches<T>::capacity(depth);
+      for (int64_t m = begin; m < end; m += step) {
+        const int64_t count = std::min(step, end - m);
+        const StridedMatrix<T> a = patches.slab(m, count, k, depth, buffer);
+        gemm_block(depth,
+                   out,
+                   count,
+                   StridedMatrix<T>{a.data, a.column, a.row},
+                   grad_y + m * s.out_C + group * out,
+                   s.out_C,
+                   StoreRows<T>{partial + k * s.out_C + group * out, s.out_C, m > begin});
+      }
+    }
+  }
+}
+
+// body(begin, end, block) for the ranges of output pixels whose partial gradients are kept apart.
+template <typename Body>
+void for_pixel_blocks(CpuContext& ctx, const Conv2dShape& s, const Body& body) {
+  const int64_t pixels = s.N * s.out_h() * s.out_w(), blocks = weight_grad_blocks(s);
+  ctx.parallel(blocks, [&](int64_t block) {
+    body(block * pixels / blocks, (block + 1) * pixels / blocks, block);
+  });
+}
+
 template <typename T>
 void weight_grad(CpuContext& ctx,
                  const Conv2dShape& s,
@@ -141,30 +181,33 @@ void weight_grad(CpuContext& ctx,
                  const T* grad_y,
                  T* partials) {
   const Gather gather = forward_gather(s);
-  const int64_t pixels = s.N * s.out_h() * s.out_w(), blocks = weight_grad_blocks(s);
-  const int64_t in = s.C / s.groups, out = s.out_C / s.groups;
-  ctx.parallel(blocks, [&](int64_t block) {
-    alignas(64) T buffer[Patches<T>::kElements];
-    const int64_t begin = block * pixels / blocks, end = (block + 1) * pixels / blocks;
-    for (int64_t group = 0; group < s.groups; ++group) {
-      const Patches<T> patches(gather, x, gate, group * in, in);
-      for (int64_t k = 0; k < patches.depth(); k += kDepth) {
-        const int64_t depth = std::min(kDepth, patches.depth() - k),
-                      step = Patches<T>::capacity(depth);
-        T* partial = partials + block * weight_size(s) + k * s.out_C + group * out;
-        for (int64_t m = begin; m < end; m += step) {
-          const int64_t count = std::min(step, end - m);
-          const StridedMatrix<T> a = patches.slab(m, count, k, depth, buffer);
-          gemm_block(depth,
-                     out,
-                     count,
-                     StridedMatrix<T>{a.data, a.column, a.row},
-                     grad_y + m * s.out_C + group * out,
-                     s.out_C,
-                     StoreRows<T>{partial, s.out_C, m > begin});
-        }
-      }
-    }
+  for_pixel_blocks(ctx, s, [&](int64_t begin, int64_t end, int64_t block) {
+    weight_grad_pixels(s, gather, begin, end, x, gate, grad_y, partials + block * weight_size(s));
+  });
+}
+
+template <typename T>
+void backward(CpuContext& ctx,
+              const Conv2dShape& s,
+              const T* x,
+              const T* gate,
+              const T* grad_y,
+              const T* w,
+              T* grad_x,
+              T* partials) {
+  const Gather gather = forward_gather(s);
+  if (!gather.rows.is_identity() || !gather.columns.is_identity()) {
+    input_grad(ctx, s, grad_y, gate, w, grad_x);
+    weight_grad(ctx, s, x, gate, grad_y, partials);
+    return;
+  }
+  // A pixel of the output is a pixel of the input, and the only adjoint gather says so too.
+  for_adjoint_gathers(s, [&](const Gather& adjoint) {
+    const PatchProduct<T> product{s, adjoint, grad_y, nullptr, w, grad_x, gate, true};
+    for_pixel_blocks(ctx, s, [&](int64_t begin, int64_t end, int64_t block) {
+      product.run(begin, end);
+      weight_grad_pixels(s, gather, begin, end, x, gate, grad_y, partials + block * weight_size(s));
+    });
   });
 }
 
@@ -172,7 +215,11 @@ void weight_grad(CpuContext& ctx,
 
 template <typename T>
 Conv2dWay<T> patches_way() {
-  return {[](const Conv2dShape&) { return true; }, forward<T>, input_grad<T>, weight_grad<T>};
+  return {[](const Conv2dShape&) { return true; },
+          forward<T>,
+          input_grad<T>,
+          weight_grad<T>,
+          backward<T>};
 }
 template Conv2dWay<float> patches_way();
 template Conv2dWay<double> patches_way();

@@ -18,6 +18,15 @@ struct Conv2dWay {
   // gradient.
   void (*weight_grad)(
       CpuContext&, const Conv2dShape&, const T* x, const T* gate, const T* grad_y, T* partials);
+  // Both, block by block: what a block reads comes from memory once.
+  void (*backward)(CpuContext&,
+                   const Conv2dShape&,
+                   const T* x,
+                   const T* gate,
+                   const T* grad_y,
+                   const T* w,
+                   T* grad_x,
+                   T* partials);
 };
 
 template <typename T>

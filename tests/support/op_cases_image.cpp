@@ -116,6 +116,27 @@ void add_trio(std::vector<OpCase>& rows, const ConvSetting& s, Gate gate) {
              return ref::conv2d_weight_grad(
                  a[0], a[1], w, with_groups(o, a[0].shape, w), gated ? &a[3] : nullptr);
            }});
+  rows.push_back(
+      {.op = "conv2d_backward",
+       .variant = variant,
+       .shapes = weight,
+       .fn =
+           [=, o = s.o](Args a) {
+             const auto [dx, dw] = conv2d_backward(a[0],
+                                                   a[1],
+                                                   a[2],
+                                                   with_groups(o, a[0].shape(), a[2].shape()),
+                                                   gated ? a[3] : Tensor());
+             return flat({dx, dw});
+           },
+       .reference =
+           [=, o = s.o](Arrays a) {
+             const Conv2dOptions with = with_groups(o, a[0].shape, a[2].shape);
+             const Array* gate = gated ? &a[3] : nullptr;
+             const Array parts[] = {ref::conv2d_input_grad(a[1], a[2], a[0].shape, with, gate),
+                                    ref::conv2d_weight_grad(a[0], a[1], a[2].shape, with, gate)};
+             return ref::flat(parts);
+           }});
 }
 
 void add_relu_conv(std::vector<OpCase>& rows, const ConvSetting& s) {
