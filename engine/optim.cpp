@@ -22,26 +22,41 @@ std::vector<Tensor> zeros_like(const std::vector<Tensor>& tensors) {
   return zeros;
 }
 
-// The gradient as the update kernels read it: dense, zeros where there is none.
-Tensor dense_gradient(std::string_view optimiser, const Tensor& g, const Tensor& w) {
-  if (!g) return Tensor::zeros(w.shape(), w.dtype(), w.device());
-  if (g.shape() != w.shape() || g.dtype() != w.dtype()) {
-    throw std::invalid_argument(fmt::format("{}: gradient {} {} for a parameter {} {}",
-                                            optimiser,
-                                            to_string(g.dtype()),
-                                            to_string(g.shape()),
-                                            to_string(w.dtype()),
-                                            to_string(w.shape())));
-  }
-  const NoGrad no_grad;
-  return contiguous(g);
-}
-
-void check_count(std::string_view optimiser, size_t gradients, size_t parameters) {
+void check_count(std::string_view what, size_t gradients, size_t parameters) {
   if (gradients != parameters) {
     throw std::invalid_argument(
-        fmt::format("{}: {} gradients for {} parameters", optimiser, gradients, parameters));
+        fmt::format("{}: {} gradients for {} parameters", what, gradients, parameters));
   }
+}
+
+// The gradients as the kernels read them: contiguous; an undefined one stays so and counts as
+// zeros.
+template <typename Kind>
+std::vector<Tensor> dense_gradients(std::string_view what,
+                                    const std::vector<Tensor>& gradients,
+                                    const ParameterSet<Kind>& parameters) {
+  check_count(what, gradients.size(), parameters.size());
+  const NoGrad no_grad;
+  std::vector<Tensor> dense;
+  dense.reserve(gradients.size());
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    const Tensor &g = gradients[i], &p = parameters[i].value;
+    if (g && (g.shape() != p.shape() || g.dtype() != p.dtype())) {
+      throw std::invalid_argument(fmt::format("{}: gradient {} {} for a parameter {} {}",
+                                              what,
+                                              to_string(g.dtype()),
+                                              to_string(g.shape()),
+                                              to_string(p.dtype()),
+                                              to_string(p.shape())));
+    }
+    dense.push_back(g ? contiguous(g) : g);
+  }
+  return dense;
+}
+
+template <typename T>
+const T* data_or_null(const Tensor& t) {
+  return t ? t.data<T>() : nullptr;
 }
 
 }  // namespace
@@ -50,21 +65,20 @@ Sgd::Sgd(Weights weights, SgdOptions options)
     : weights_(std::move(weights)), options_(options), buffers_(zeros_like(weights_.tensors())) {}
 
 void Sgd::step(const std::vector<Tensor>& gradients, double lr, double scale) {
-  check_count("sgd", gradients.size(), weights_.size());
-  const kernels::SgdStep step{lr, options_.momentum, options_.weight_decay, scale};
-  for (size_t i = 0; i < gradients.size(); ++i) {
-    const Tensor& w = weights_[i].value;
-    const Tensor g = dense_gradient("sgd", gradients[i], w);
-    if (DryRun::active()) continue;
-    dispatch(w, [&, &buffer = buffers_[i]]<typename T>(auto& ctx) {
-      kernels::sgd<T>(ctx,
-                      step,
-                      w.numel(),
-                      g.data<T>(),
-                      w.mutable_data<T>(),
-                      buffer.template mutable_data<T>());
-    });
-  }
+  const std::vector<Tensor> dense = dense_gradients("sgd", gradients, weights_);
+  if (dense.empty()) return;
+  dispatch(weights_[0].value, [&]<typename T>(auto& ctx) {
+    std::vector<kernels::SgdTensor<T>> tensors;
+    tensors.reserve(dense.size());
+    for (size_t i = 0; i < dense.size(); ++i) {
+      const Tensor& w = weights_[i].value;
+      tensors.push_back({w.numel(),
+                         data_or_null<T>(dense[i]),
+                         w.mutable_data<T>(),
+                         buffers_[i].template mutable_data<T>()});
+    }
+    kernels::sgd<T>(ctx, {lr, options_.momentum, options_.weight_decay, scale}, tensors);
+  });
 }
 
 Adam::Adam(Alphas alphas, AdamOptions options)
@@ -74,23 +88,23 @@ Adam::Adam(Alphas alphas, AdamOptions options)
       v_(zeros_like(alphas_.tensors())) {}
 
 void Adam::step(const std::vector<Tensor>& gradients) {
-  check_count("adam", gradients.size(), alphas_.size());
+  const std::vector<Tensor> dense = dense_gradients("adam", gradients, alphas_);
   const kernels::AdamStep step{
       options_.lr, options_.beta1, options_.beta2, options_.eps, options_.weight_decay, ++steps_};
-  for (size_t i = 0; i < gradients.size(); ++i) {
-    const Tensor& a = alphas_[i].value;
-    const Tensor g = dense_gradient("adam", gradients[i], a);
-    if (DryRun::active()) continue;
-    dispatch(a, [&, &m = m_[i], &v = v_[i]]<typename T>(auto& ctx) {
-      kernels::adam<T>(ctx,
-                       step,
-                       a.numel(),
-                       g.data<T>(),
-                       a.mutable_data<T>(),
-                       m.template mutable_data<T>(),
-                       v.template mutable_data<T>());
-    });
-  }
+  if (dense.empty()) return;
+  dispatch(alphas_[0].value, [&]<typename T>(auto& ctx) {
+    std::vector<kernels::AdamTensor<T>> tensors;
+    tensors.reserve(dense.size());
+    for (size_t i = 0; i < dense.size(); ++i) {
+      const Tensor& a = alphas_[i].value;
+      tensors.push_back({a.numel(),
+                         data_or_null<T>(dense[i]),
+                         a.mutable_data<T>(),
+                         m_[i].template mutable_data<T>(),
+                         v_[i].template mutable_data<T>()});
+    }
+    kernels::adam<T>(ctx, step, tensors);
+  });
 }
 
 double cosine_rate(double high, double low, int64_t epoch, int64_t epochs) {
@@ -100,15 +114,29 @@ double cosine_rate(double high, double low, int64_t epoch, int64_t epochs) {
                    2;
 }
 
+// In file order also within a tensor: a convolution weight (kh, kw, in, out) is read as (kh kw, in,
+// out) and summed as its transpose, OIHW. So another memory layout would sum the same numbers in
+// the same order.
 double global_norm(const Weights& weights, const std::vector<Tensor>& tensors) {
-  check_count("global_norm", tensors.size(), weights.size());
-  const NoGrad no_grad;
+  const std::vector<Tensor> dense = dense_gradients("global_norm", tensors, weights);
+  if (dense.empty()) return 0;
   double squares = 0;
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    if (!tensors[i]) continue;
-    const Tensor t = cast(to_file_layout(tensors[i], weights[i].layout), DType::kFloat64);
-    squares += dot(t, t).item();
-  }
+  dispatch(weights[0].value, [&]<typename T>(auto& ctx) {
+    std::vector<kernels::NormTensor<T>> list;
+    list.reserve(dense.size());
+    for (size_t i = 0; i < dense.size(); ++i) {
+      if (!dense[i]) continue;
+      const Shape& s = dense[i].shape();
+      const T* x = dense[i].data<T>();
+      if (weights[i].layout == Layout::kConvWeight) {
+        list.push_back({s[0] * s[1], s[2], s[3], x});
+      } else {
+        list.push_back({dense[i].numel(), 1, 1, x});
+      }
+    }
+    std::vector<double> workspace(kernels::squares_workspace<T>(list));
+    kernels::sum_squares<T>(ctx, list, &squares, workspace.data());
+  });
   return std::sqrt(squares);
 }
 

@@ -1,7 +1,11 @@
-// In-place parameter updates, one parameter tensor of n elements at a time.
+// Parameter updates in place, and the norm that clipping needs. Each takes a list of tensors and
+// treats it as one flat index space, cut into chunks of a fixed size: a search network has over a
+// thousand weights of mostly a few hundred elements, and a parallel call for each would cost more
+// than the arithmetic.
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "kernels/context.h"
 
@@ -11,18 +15,49 @@ struct SgdStep {
   double lr, momentum, weight_decay;
   double grad_scale = 1;  // the clipping factor
 };
-// d = grad_scale * g + weight_decay * w;  buf = momentum * buf + d;  w -= lr * buf.  buf starts as
-// zeros.
 template <typename T>
-void sgd(CpuContext&, const SgdStep&, int64_t n, const T* g, T* w, T* buf);
+struct SgdTensor {
+  int64_t n;
+  const T* g;  // nullptr: zeros
+  T* w;
+  T* buf;  // starts as zeros
+};
+// d = grad_scale * g + weight_decay * w;  buf = momentum * buf + d;  w -= lr * buf.
+template <typename T>
+void sgd(CpuContext&, const SgdStep&, std::span<const SgdTensor<T>> tensors);
 
 struct AdamStep {
   double lr, beta1, beta2, eps, weight_decay;
   int64_t step;  // 1 for the first update
 };
+template <typename T>
+struct AdamTensor {
+  int64_t n;
+  const T* g;  // nullptr: zeros
+  T* w;
+  T *m, *v;  // start as zeros
+};
 // d = g + weight_decay * w;  m, v: the moments;  w -= lr * mhat / (sqrt(vhat) + eps),
 // bias-corrected (Kingma and Ba, alg. 1).
 template <typename T>
-void adam(CpuContext&, const AdamStep&, int64_t n, const T* g, T* w, T* m, T* v);
+void adam(CpuContext&, const AdamStep&, std::span<const AdamTensor<T>> tensors);
+
+// One tensor (a, b, c) of a norm, whose elements count in the order of its transpose (c, b, a).
+template <typename T>
+struct NormTensor {
+  int64_t a, b, c;
+  const T* x;
+  int64_t n() const { return a * b * c; }
+};
+// sum[0] = the squares of all elements, added in double: in blocks of a tensor's elements in the
+// order of the transpose, then block by block, then tensor by tensor. `workspace`:
+// squares_workspace(tensors) doubles.
+template <typename T>
+void sum_squares(CpuContext&,
+                 std::span<const NormTensor<T>> tensors,
+                 double* sum,
+                 double* workspace);
+template <typename T>
+int64_t squares_workspace(std::span<const NormTensor<T>> tensors);
 
 }  // namespace oche::kernels

@@ -3,7 +3,6 @@
 #include <string_view>
 
 #include "kernels/mixed_sum.h"
-#include "kernels/optimizer.h"
 #include "kernels/reduce.h"
 #include "kernels/softmax.h"
 #include "tests/support/kernel_check.h"
@@ -204,40 +203,6 @@ TEMPLATE_TEST_CASE("mixed sums", "[kernels]", float, double) {
                                             nullptr,
                                             nullptr);
       check_grad_x();
-    }
-  }
-}
-
-TEMPLATE_TEST_CASE("optimiser steps", "[kernels]", float, double) {
-  CpuContext ctx(2);
-  for (int64_t n : {0, 1, 17, 20001}) {
-    Values w = random_values(n), buf(n), m(n), v(n);
-    Values w2 = w;
-    auto got_w = as<TestType>(w), got_buf = as<TestType>(buf);
-    auto got_w2 = got_w, got_m = got_buf, got_v = got_buf;
-    for (int64_t step = 1; step <= 3; ++step) {
-      CAPTURE(n, step);
-      const Values g = small_integers(n, step);
-      const kernels::SgdStep sgd{
-          .lr = 0.025, .momentum = 0.9, .weight_decay = 3e-4, .grad_scale = 0.5};
-      ref::sgd(sgd, g, w, buf);
-      kernels::sgd<TestType>(ctx, sgd, n, as<TestType>(g).data(), got_w.data(), got_buf.data());
-      const kernels::AdamStep adam{.lr = 3e-4,
-                                   .beta1 = 0.5,
-                                   .beta2 = 0.999,
-                                   .eps = 1e-8,
-                                   .weight_decay = 1e-3,
-                                   .step = step};
-      ref::adam(adam, g, w2, m, v);
-      kernels::adam<TestType>(
-          ctx, adam, n, as<TestType>(g).data(), got_w2.data(), got_m.data(), got_v.data());
-      for (double error : {worst_error(got_w, w),
-                           worst_error(got_buf, buf),
-                           worst_error(got_w2, w2),
-                           worst_error(got_m, m),
-                           worst_error(got_v, v)}) {
-        CHECK(error <= 8 * kEpsilon<TestType>);
-      }
     }
   }
 }
