@@ -11,6 +11,7 @@
 
 #include "engine/dispatch.h"
 #include "engine/ops.h"
+#include "engine/profile.h"
 #include "kernels/elementwise.h"
 
 namespace oche {
@@ -25,7 +26,9 @@ class Accumulator {
     if (!sum_) {
       sum_ = g;
     } else if (owned_ && !grad_enabled()) {
+      ProfileScope profile(ProfileKind::kOp, "accumulate");
       const Tensor dense = contiguous(g);
+      profile.count(3 * g.numel() * size_of(g.dtype()));
       dispatch(sum_, [&]<typename T>(auto& ctx) {
         kernels::accumulate<T>(ctx, dense.numel(), dense.data<T>(), sum_.mutable_data<T>());
       });
@@ -221,6 +224,7 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs,
     if (!grad_outputs.empty() && grad_outputs[i]) check_gradient(outputs[i], grad_outputs[i]);
   }
   const GradModeGuard mode(options.create_graph);
+  const ProfileScope profile(ProfileKind::kPhase, "backward pass");
   Pass pass(outputs, inputs);
   for (size_t i = 0; i < outputs.size(); ++i) pass.seed(outputs[i], seed(i));
   pass.run(options);
@@ -240,6 +244,7 @@ void backward(const Tensor& output, GradOptions options) {
         "backward: create_graph would tie grad() to its own leaf in a cycle; use grad()");
   }
   const NoGrad mode;
+  const ProfileScope profile(ProfileKind::kPhase, "backward pass");
   Pass pass(std::span(&output, 1), {});
   pass.seed(output, ones_like(output));
   pass.run(options);

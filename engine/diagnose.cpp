@@ -24,8 +24,9 @@ LabelsGuard::LabelsGuard(std::string all) : previous_(std::exchange(labels, std:
 LabelsGuard::~LabelsGuard() {
   labels = std::move(previous_);
 }
-Label::Label(std::string_view text)
-    : LabelsGuard(labels.empty() ? std::string(text) : fmt::format("{}, {}", labels, text)) {}
+Label::Label(std::string_view text, ProfileKind kind)
+    : LabelsGuard(labels.empty() ? std::string(text) : fmt::format("{}, {}", labels, text)),
+      profile_(kind, text) {}
 
 FiniteChecks::FiniteChecks() {
   ++checks;

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "engine/profile.h"
 #include "engine/tensor.h"
 
 namespace oche {
@@ -22,9 +23,14 @@ class LabelsGuard {
  private:
   std::string previous_;
 };
-// Adds one label to those around it.
-struct Label : LabelsGuard {
-  explicit Label(std::string_view text);
+// Adds one label to those around it. A profile shows it as a slice of the timeline, or as what
+// `kind` says.
+class Label : public LabelsGuard {
+ public:
+  explicit Label(std::string_view text, ProfileKind kind = ProfileKind::kLabel);
+
+ private:
+  const ProfileScope profile_;
 };
 
 // While one lives, every op applied on this thread and every backward rule checks what it wrote and

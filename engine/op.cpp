@@ -8,6 +8,7 @@
 
 #include "engine/diagnose.h"
 #include "engine/ops.h"
+#include "engine/profile.h"
 
 namespace oche {
 namespace {
@@ -41,6 +42,12 @@ void check_inputs(const Op& op, Inputs in) {
   }
 }
 
+int64_t bytes_of(std::span<const Tensor> tensors) {
+  int64_t bytes = 0;
+  for (const Tensor& t : tensors) bytes += t.numel() * size_of(t.dtype());
+  return bytes;
+}
+
 }  // namespace
 
 std::string_view current_op() {
@@ -61,6 +68,7 @@ GradModeGuard::~GradModeGuard() {
 
 std::vector<Tensor> apply_op(std::unique_ptr<const Op> op, std::vector<Tensor> inputs) {
   const Running scope(op->name());
+  ProfileScope profile(ProfileKind::kOp, op->name());
   check_inputs(*op, inputs);
   if (!op->accepts_strides()) {
     for (Tensor& t : inputs) t = contiguous(t);
@@ -77,7 +85,9 @@ std::vector<Tensor> apply_op(std::unique_ptr<const Op> op, std::vector<Tensor> i
       differentiable.push_back(spec.differentiable && is_floating(spec.dtype));
     }
     op->forward(inputs, outputs);
-    macs_so_far += op->macs(inputs, outputs);
+    const int64_t macs = op->macs(inputs, outputs);
+    macs_so_far += macs;
+    if (profile) profile.count(bytes_of(inputs) + bytes_of(outputs), macs);
     if (FiniteChecks::active()) {
       for (const Tensor& t : outputs) check_finite(t, current_labels(), std::string(op->name()));
     }
@@ -204,6 +214,7 @@ Gradients Node::backward(const Gradients& grad_outputs, const Needs& needs) {
   }
 
   const Running scope(op_->name());
+  const ProfileScope profile(ProfileKind::kBackward, op_->name());
   std::optional<LabelsGuard> labels;
   if (FiniteChecks::active()) {
     labels.emplace(

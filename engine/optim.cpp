@@ -11,6 +11,7 @@
 #include "engine/autograd.h"
 #include "engine/dispatch.h"
 #include "engine/ops.h"
+#include "engine/profile.h"
 #include "kernels/optimizer.h"
 
 namespace oche {
@@ -54,6 +55,13 @@ std::vector<Tensor> dense_gradients(std::string_view what,
   return dense;
 }
 
+// Bytes of a pass that touches every parameter `times`.
+template <typename Kind>
+int64_t bytes_of(const ParameterSet<Kind>& parameters, int times) {
+  return parameters.size() == 0 ? 0
+                                : times * parameters.numel() * size_of(parameters[0].value.dtype());
+}
+
 template <typename T>
 const T* data_or_null(const Tensor& t) {
   return t ? t.data<T>() : nullptr;
@@ -65,6 +73,8 @@ Sgd::Sgd(Weights weights, SgdOptions options)
     : weights_(std::move(weights)), options_(options), buffers_(zeros_like(weights_.tensors())) {}
 
 void Sgd::step(const std::vector<Tensor>& gradients, double lr, double scale) {
+  ProfileScope profile(ProfileKind::kOp, "sgd");
+  if (profile) profile.count(bytes_of(weights_, 5));  // reads g, w, buf; writes w, buf
   const std::vector<Tensor> dense = dense_gradients("sgd", gradients, weights_);
   if (dense.empty()) return;
   dispatch(weights_[0].value, [&]<typename T>(auto& ctx) {
@@ -88,6 +98,8 @@ Adam::Adam(Alphas alphas, AdamOptions options)
       v_(zeros_like(alphas_.tensors())) {}
 
 void Adam::step(const std::vector<Tensor>& gradients) {
+  ProfileScope profile(ProfileKind::kOp, "adam");
+  if (profile) profile.count(bytes_of(alphas_, 7));  // reads g, w, m, v; writes w, m, v
   const std::vector<Tensor> dense = dense_gradients("adam", gradients, alphas_);
   const kernels::AdamStep step{
       options_.lr, options_.beta1, options_.beta2, options_.eps, options_.weight_decay, ++steps_};
@@ -118,6 +130,8 @@ double cosine_rate(double high, double low, int64_t epoch, int64_t epochs) {
 // out) and summed as its transpose, OIHW. So another memory layout would sum the same numbers in
 // the same order.
 double global_norm(const Weights& weights, const std::vector<Tensor>& tensors) {
+  ProfileScope profile(ProfileKind::kOp, "global_norm");
+  if (profile) profile.count(bytes_of(weights, 1));
   const std::vector<Tensor> dense = dense_gradients("global_norm", tensors, weights);
   if (dense.empty()) return 0;
   double squares = 0;

@@ -9,6 +9,7 @@
 
 #include "engine/dispatch.h"
 #include "engine/op.h"
+#include "engine/profile.h"
 #include "kernels/elementwise.h"
 
 namespace oche {
@@ -34,6 +35,8 @@ std::byte* first_byte(const TensorImpl& t, DType wanted) {
 // Row-major copy of the elements into contiguous `target`.
 template <typename T>
 void copy_out(const Tensor& source, T* target) {
+  ProfileScope profile(ProfileKind::kOp, "copy");
+  profile.count(2 * source.numel() * size_of(source.dtype()));
   const Strides dense = contiguous_strides(source.shape());
   dispatch_device<T>(source.device(), [&]<typename U>(auto& ctx) {
     kernels::copy_strided<U>(
@@ -58,7 +61,9 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
 }
 
 Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device) {
+  ProfileScope profile(ProfileKind::kOp, "fill");
   Tensor t = empty(shape, dtype, device);
+  profile.count(t.impl()->storage->bytes());
   dispatch_any(t, [&]<typename T>(auto& ctx) {
     kernels::fill<T>(ctx, t.numel(), static_cast<T>(value), t.mutable_data<T>());
   });

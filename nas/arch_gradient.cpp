@@ -30,7 +30,7 @@ std::vector<Tensor> train_alpha_gradient(const Bilevel& p, const std::vector<Ten
 
 // w' of the inner step, as fresh leaves.
 std::vector<Tensor> step_ahead(const Bilevel& p, const InnerStep& s) {
-  const Label label("inner step");
+  const Label label("inner step", ProfileKind::kPhase);
   const std::vector<Tensor> w = p.weights.tensors();
   std::vector<Tensor> g;
   {
@@ -55,7 +55,7 @@ struct Ahead {
 };
 Ahead look_ahead(const Bilevel& p, const InnerStep& s) {
   const std::vector<Tensor> next = step_ahead(p, s);
-  const Label label("validation ahead");
+  const Label label("validation ahead", ProfileKind::kPhase);
   const Substitution at(p.weights, next);
   std::vector<Tensor> inputs = p.alphas.tensors();
   const auto alphas = static_cast<std::ptrdiff_t>(inputs.size());
@@ -98,7 +98,7 @@ class FiniteDifference final : public ArchGradient {
     // A direction too short to be scaled to the radius: the implicit term is as good as zero.
     if (!DryRun::active() && norm < 1e-12) return {ahead.direct, ahead.loss};
     const double R = radius_ / norm;
-    const Label label("probe");
+    const Label label("probe", ProfileKind::kPhase);
     const std::vector<Tensor> plus = train_alpha_gradient(p, displaced(p, ahead.v, R));
     const std::vector<Tensor> minus = train_alpha_gradient(p, displaced(p, ahead.v, -R));
     const NoGrad no_grad;
@@ -125,7 +125,7 @@ class ExactUnrolled final : public ArchGradient {
   std::string_view name() const override { return kNames[2]; }
   ArchGradientResult compute(const Bilevel& p, const InnerStep& s) const override {
     const Ahead ahead = look_ahead(p, s);
-    const Label label("mixed product");
+    const Label label("mixed product", ProfileKind::kPhase);
     return combine(ahead,
                    mixed_product(p.train_loss(), p.weights.tensors(), ahead.v, p.alphas.tensors()),
                    s.rate);

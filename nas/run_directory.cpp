@@ -39,7 +39,8 @@ constexpr std::string_view kFiles[] = {"config.toml",
                                        "normal.svg",
                                        "reduce.svg",
                                        "normal.dot",
-                                       "reduce.dot"};
+                                       "reduce.dot",
+                                       "trace.json"};
 
 fs::path epoch_checkpoint(int64_t epoch) {
   return fs::path("ckpt") / fmt::format("epoch-{:04}.safetensors", epoch);

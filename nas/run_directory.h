@@ -17,6 +17,7 @@ namespace oche::nas {
 // events.jsonl    start, epochs and end                                          .dot text
 // genotypes.jsonl alphas and cells of each epoch    ckpt/epoch-0001.safetensors  see
 // save_checkpoint()
+// A trace.json, which the tools add where they are asked for one, counts as part of a run.
 enum class Existing { kRefuse, kReplace };
 
 // True iff the checkpoint after `epoch` (from 1) outlives the ones that follow it: every

@@ -102,7 +102,7 @@ SearchState::StepResult SearchState::step(const Batch& train,
   const Label label(fmt::format("step {}", index));
 
   const auto alpha_gradient = [&] {
-    const Label part("alpha step");
+    const Label part("alpha step", ProfileKind::kPhase);
     return arch_gradient_->compute(bilevel(train, validation, index), inner_step(lr));
   };
   const ArchGradientResult alpha = alpha_gradient();
@@ -116,7 +116,7 @@ SearchState::StepResult SearchState::step(const Batch& train,
 
   const Weights weights = network.weights();
   const auto weight_gradient = [&](Statistics statistics) {
-    const Label part("weight step");
+    const Label part("weight step", ProfileKind::kPhase);
     const Frozen frozen(arch.alphas());
     const Tensor l = loss(train, {.statistics = statistics, .step = index, .phase = Phase::kTrain});
     return std::pair(l.item(), grad(l, weights.tensors()));
@@ -185,8 +185,7 @@ bool Search::run_epoch(int64_t epoch, SearchObserver& observer) {
   const int64_t steps = steps_per_epoch();
   double train_loss = 0, validation_loss = 0, images_per_second = 0;
   for (int64_t i = 0; i < steps; ++i) {
-    const Batch validation = to_tensors(search_loader_.next());
-    const Batch train = to_tensors(train_loader_.next());
+    const auto [validation, train] = next_batches();
     const SearchState::StepResult r = state_.step(train, validation, lr, steps_done_++);
     train_loss += r.train_loss;
     validation_loss += r.validation_loss;
@@ -220,7 +219,14 @@ bool Search::run_epoch(int64_t epoch, SearchObserver& observer) {
   return true;
 }
 
+std::pair<Batch, Batch> Search::next_batches() {
+  const ProfileScope profile(ProfileKind::kWhole, "load images");
+  Batch validation = to_tensors(search_loader_.next());
+  return {std::move(validation), to_tensors(train_loader_.next())};
+}
+
 double Search::accuracy(const std::vector<int64_t>& images, const CellMixtures& mixtures) const {
+  const ProfileScope profile(ProfileKind::kWhole, "measure accuracy");
   const NoGrad no_grad;
   int64_t right = 0;
   for (size_t i = 0; i < images.size(); i += config_.batch) {

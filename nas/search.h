@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "engine/optim.h"
@@ -98,6 +99,7 @@ class Search {
  private:
   // Returns false when the observer ended the search.
   bool run_epoch(int64_t epoch, SearchObserver& observer);
+  std::pair<Batch, Batch> next_batches();  // validation, train
   double accuracy(const std::vector<int64_t>& images, const CellMixtures& mixtures) const;
 
   const SearchConfig config_;

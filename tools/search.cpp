@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "engine/error.h"
@@ -18,6 +19,7 @@
 #include "tools/exit_code.h"
 #include "tools/genotype_output.h"
 #include "tools/json_output.h"
+#include "tools/profile_report.h"
 #include "tools/progress.h"
 #include "tools/setting_options.h"
 #include "tools/signals.h"
@@ -28,6 +30,7 @@ namespace {
 using nas::SearchResult;
 
 constexpr int kMaxThreads = 1024;
+constexpr int64_t kTraceFrom = 2, kTraceSteps = 3;  // steps of --profile's trace.json, from 0
 
 constexpr const char* kNotes =
     R"(A setting may come from several sources, of which the last one counts: the default in brackets,
@@ -48,15 +51,27 @@ struct Arguments {
   std::string out, init, device = "auto";
   int threads = static_cast<int>(std::thread::hardware_concurrency()) + 1;
   int64_t keep_every = 0;
-  bool force = false, dry_run = false, json = false;
+  bool force = false, dry_run = false, profile = false, json = false;
 };
 
 class Observer final : public nas::SearchObserver {
  public:
-  Observer(nas::Search& search, const nas::RunDirectory& directory, Console& console)
-      : search_(search), directory_(directory), progress_(console, search.config().epochs) {}
+  // `profiler` may be null.
+  Observer(nas::Search& search,
+           const nas::RunDirectory& directory,
+           Console& console,
+           Profiler* profiler)
+      : search_(search),
+        directory_(directory),
+        profiler_(profiler),
+        progress_(console, search.config().epochs) {
+    trace();
+  }
 
-  void on_step(const nas::StepReport& report) override { progress_.step(report); }
+  void on_step(const nas::StepReport& report) override {
+    progress_.step(report);
+    trace();
+  }
   void on_epoch(const nas::EpochReport& report) override {
     directory_.record_epoch(search_, report);
     progress_.epoch(report);
@@ -66,8 +81,18 @@ class Observer final : public nas::SearchObserver {
   int signal() const { return signals_.received(); }
 
  private:
+  // Turns the trace on and off between steps.
+  void trace() {
+    if (!profiler_) return;
+    const int64_t steps = search_.config().epochs * search_.steps_per_epoch();
+    const int64_t from = std::min(kTraceFrom, steps - 1), next = search_.steps_done();
+    const bool is_long = profiler_->events().size() > Profiler::kMaxEvents / 2;
+    profiler_->keep_events(next >= from && next < from + kTraceSteps && !is_long);
+  }
+
   nas::Search& search_;
   const nas::RunDirectory& directory_;
+  Profiler* profiler_;
   Progress progress_;
   SignalWatch signals_;
 };
@@ -135,6 +160,7 @@ void print_result(const SearchResult& result,
                   const nas::Search& search,
                   const std::filesystem::path& directory,
                   double seconds,
+                  const Profiler* profiler,
                   bool as_json) {
   if (!as_json) {
     if (result.finished) fmt::print("{}\n", text_or_json(result.genotype));
@@ -150,6 +176,7 @@ void print_result(const SearchResult& result,
   }
   document["run_directory"] = directory.native();
   document["seconds"] = seconds;
+  if (profiler) document["profile"] = profile_json(*profiler);
   print_json(document);
 }
 
@@ -177,7 +204,9 @@ int search(const Arguments& args, Console& console) {
   console.note(fmt::format("run directory: {}", directory.path().native()));
   console.detail(toml);
 
-  Observer observer(search, directory, console);
+  std::optional<Profiler> profiler;
+  if (args.profile) profiler.emplace();
+  Observer observer(search, directory, console, profiler ? &*profiler : nullptr);
   const SearchResult result = search.run(observer);
   const std::vector<std::string> written = directory.finish(search, result);
   if (result.finished) {
@@ -191,8 +220,17 @@ int search(const Arguments& args, Console& console) {
                              search.steps_done(),
                              (directory.path() / written.front()).native()));
   }
+  if (profiler) {
+    write_trace(*profiler, directory.path() / "trace.json");
+    console.note(profile_table(*profiler));
+  }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  print_result(result, search, directory.path(), seconds.count(), args.json);
+  print_result(result,
+               search,
+               directory.path(),
+               seconds.count(),
+               profiler ? &*profiler : nullptr,
+               args.json);
   return result.finished ? kDone : kSignal + observer.signal();
 }
 
@@ -223,7 +261,18 @@ Command add_search(CLI::App& app, Console& console) {
       "N",
       fmt::format("threads in all, one of which loads images [processors + 1: {}]", args->threads))
       ->envname("OCHE_THREADS");
-  command->add_flag("--dry-run", args->dry_run, "print size, memory and steps; touch nothing")
+  CLI::Option* dry_run =
+      command->add_flag("--dry-run", args->dry_run, "print size, memory and steps; touch nothing")
+          ->group(run);
+  command
+      ->add_flag(
+          "--profile",
+          args->profile,
+          fmt::format("time and bytes by op; DIR/trace.json for trace viewers: steps {} to {}, "
+                      "fewer where they are long, the last of a short run",
+                      kTraceFrom + 1,
+                      kTraceFrom + kTraceSteps))
+      ->excludes(dry_run)
       ->group(run);
   add_output_options(*command, console, args->json);
   command->footer(kNotes);
