@@ -16,15 +16,13 @@ weight gradient, and says nothing about the code under test.
 """
 import argparse
 import json
-import resource
-import statistics
-import time
 
 import numpy as np
+import peer_modes
 import torch
 from torch.nn import functional as F
 
-from darts_model import CANDIDATES, Supernet
+from darts_model import CANDIDATES, MixedOp, Supernet
 from darts_search import ETA, Batch, Search
 
 DTYPES = {"f32": torch.float32, "f64": torch.float64}
@@ -144,31 +142,24 @@ def measure(args):
     """Milliseconds of the whole search step after warm-up, and the peak resident size."""
     torch.manual_seed(args.seed)
     dtype = DTYPES[args.dtype]
-    layout = torch.channels_last if args.mode == "channels_last" else torch.contiguous_format
+    layout = peer_modes.memory_format(args.mode)
     model = Supernet(args.layers, args.channels, args.steps).to(dtype)
     model.to(memory_format=layout)
     alphas = [(args.alpha_scale * torch.randn(model.alpha_shape, dtype=dtype)).requires_grad_()
               for _ in CELL_TYPES]
     if args.mode == "compile":
-        model.compile()
+        peer_modes.compile_parts(m for m in model.modules() if isinstance(m, MixedOp))
     search = Search(model, alphas, args.order, args.lean)
     batches = [Batch(b.x.to(dtype, memory_format=layout), b.y)
                for b in (random_batch(args.batch), random_batch(args.batch))]
 
-    times = []
-    for _ in range(args.warmup + args.reps):
-        begin = time.perf_counter()
-        search.step(*batches)
-        times.append(1e3 * (time.perf_counter() - begin))
-    kept = times[args.warmup:]
+    times = peer_modes.measure(lambda: search.step(*batches), args.warmup, args.reps)
     settings = {k: getattr(args, k) for k in ("layers", "channels", "steps", "batch", "order",
                                               "dtype", "mode", "lean", "reps")}
     print(json.dumps({
         "bench": "search_step", **settings, "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "ms": {"median": round(statistics.median(kept), 2), "min": round(min(kept), 2),
-               "max": round(max(kept), 2)},
-        "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)}))
+        "ms": peer_modes.summary(times), "peak_rss_mib": peer_modes.peak_resident_mib()}))
 
 
 def main():
@@ -184,10 +175,10 @@ def main():
     add("--alpha-scale", type=float, default=1e-3, help="standard deviation of the alphas")
     add("--threads", type=int, help="default: what torch chooses")
     add("--dtype", choices=DTYPES, default="f32")
-    add("--mode", choices=("eager", "channels_last", "compile"), default="eager",
-        help="compile needs torch 2.2")
+    add("--mode", choices=peer_modes.MODES, default="eager",
+        help="memory format NCHW, NHWC, or NHWC with every mixed op compiled (torch 2.2 or newer)")
     add("--lean", action="store_true", help="order 1: no weight gradients in the alpha pass")
-    add("--warmup", type=int, default=2)
+    add("--warmup", type=int, default=2, help="steps before timing; more while it compiles")
     add("--reps", type=int, default=7)
     add("--export", metavar="FILE.safetensors", help="write a state file instead of timing")
     args = parser.parse_args()
