@@ -17,11 +17,15 @@ oche_require(tomlplusplus libtomlplusplus-dev)
 if(BUILD_TESTS)
   oche_require(Catch2 catch2)  # 2 or 3
 endif()
+if(BUILD_BENCHMARKS)
+  oche_require(benchmark libbenchmark-dev)
+endif()
 
 if(missing_packages)
   list(JOIN missing_packages "\n  " missing_packages)
   message(FATAL_ERROR "Missing libraries:\n  ${missing_packages}\n"
-                      "scripts/deps.sh installs them; -DBUILD_TESTS=OFF does without Catch2.")
+                      "scripts/deps.sh installs them; -DBUILD_TESTS=OFF does without Catch2, "
+                      "-DBUILD_BENCHMARKS=OFF without benchmark (Google Benchmark).")
 endif()
 
 # Optional: Graphviz lays out the pictures of cells (target PkgConfig::GRAPHVIZ).
@@ -31,5 +35,24 @@ if(PkgConfig_FOUND)
   pkg_check_modules(GRAPHVIZ QUIET IMPORTED_TARGET libgvc libcgraph)
   if(GRAPHVIZ_FOUND)
     set(OCHE_GRAPHVIZ_STATUS "${GRAPHVIZ_libgvc_VERSION}")
+  endif()
+endif()
+
+# Optional: what `oche bench` holds the kernels against. oneDNN is told how many threads through OpenMP.
+set(OCHE_ONEDNN_STATUS "not found: no baseline rows onednn/ (Debian: libdnnl-dev)")
+set(OCHE_OPENBLAS_STATUS "not found: no baseline rows openblas/ (Debian: libopenblas-dev)")
+if(BUILD_BENCHMARKS)
+  # Debian's dnnl-config.cmake fails without the headers of OpenCL, which its package does not bring.
+  find_path(ONEDNN_INCLUDE_DIR oneapi/dnnl/dnnl.hpp)
+  find_library(ONEDNN_LIBRARY dnnl)
+  find_package(OpenMP QUIET COMPONENTS CXX)
+  if(ONEDNN_INCLUDE_DIR AND ONEDNN_LIBRARY AND OpenMP_CXX_FOUND)
+    set(OCHE_HAVE_ONEDNN ON)
+    set(OCHE_ONEDNN_STATUS "${ONEDNN_LIBRARY}")
+  endif()
+  find_package(OpenBLAS QUIET)
+  if(OpenBLAS_FOUND)
+    set(OCHE_HAVE_OPENBLAS ON)
+    set(OCHE_OPENBLAS_STATUS "${OpenBLAS_VERSION}")
   endif()
 endif()

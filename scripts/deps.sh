@@ -3,12 +3,13 @@
 # The only list of packages; touches nothing when all are present.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-required=(g++ cmake ninja-build git catch2 libfmt-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev)
+required=(g++ cmake ninja-build git catch2 libfmt-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libbenchmark-dev)
 optional=(
   libgraphviz-dev pkg-config  # pictures of cells
   ccache                      # faster rebuilds
   clang-format shellcheck     # the checks of .ci/run
   clang-tidy                  # scripts/tidy.sh
+  libdnnl-dev libopenblas-dev # baselines of oche bench
 )
 
 installed() { [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }

@@ -20,9 +20,7 @@ struct Command {
 Command add_search(CLI::App& app, Console& console);
 Command add_derive(CLI::App& app, Console& console);
 Command add_inspect(CLI::App& app, Console& console);
+Command add_bench(CLI::App& app, Console& console);
 Command add_doctor(CLI::App& app, Console& console);
-
-// --json, --quiet, -v and --color.
-void add_output_options(CLI::App& command, Console& console, bool& json);
 
 }  // namespace oche::tools

@@ -13,6 +13,7 @@
 #include "nas/decision.h"
 #include "nas/picture.h"
 #include "nas/run_summary.h"
+#include "tools/command_line.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
 #include "tools/genotype_output.h"

@@ -12,6 +12,7 @@
 #include "nas/environment.h"
 #include "nas/picture.h"
 #include "nas/published.h"
+#include "tools/command_line.h"
 #include "tools/commands.h"
 #include "tools/data_sets.h"
 #include "tools/exit_code.h"

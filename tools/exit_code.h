@@ -13,7 +13,8 @@ enum ExitCode {
   kDevice = 4,  // or out of memory
   kNotFinite = 5,
   kCorruptFile = 6,  // checkpoint, model, genotype
-  kSignal = 128      // plus the signal's number
+  kCheckFailed = 7,
+  kSignal = 128  // plus the signal's number
 };
 
 class UsageError : public std::runtime_error {

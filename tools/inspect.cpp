@@ -10,6 +10,7 @@
 #include "engine/error.h"
 #include "engine/file.h"
 #include "nas/published.h"
+#include "tools/command_line.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
 #include "tools/genotype_output.h"

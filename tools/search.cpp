@@ -14,6 +14,7 @@
 #include "nas/checkpoint.h"
 #include "nas/environment.h"
 #include "nas/run_directory.h"
+#include "tools/command_line.h"
 #include "tools/commands.h"
 #include "tools/data_sets.h"
 #include "tools/exit_code.h"

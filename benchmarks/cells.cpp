@@ -1,0 +1,161 @@
+// Rows of primitives, mixed ops and cells.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "benchmarks/engine_case.h"
+#include "benchmarks/families.h"
+#include "benchmarks/kernel_case.h"
+#include "engine/autograd.h"
+#include "engine/ops.h"
+#include "nas/network.h"
+
+namespace oche::bench {
+namespace {
+
+using nas::Mixture;
+
+// Forward alone, or with the gradients of everything that `forward` depends on. `owner` keeps the
+// modules alive.
+template <typename Owner, typename Forward>
+Compute passes(const Arguments& a,
+               std::shared_ptr<Owner> owner,
+               std::vector<Tensor> inputs,
+               Forward forward) {
+  if (a["backward"] == 0) {
+    return [=]() -> std::vector<Tensor> {
+      const NoGrad no_grad;
+      return {forward(*owner)};
+    };
+  }
+  for (const Tensor& t : inputs) t.set_requires_grad(true);
+  const Shape shape = [&] {
+    const DryRun dry_run;
+    return forward(*owner).shape();
+  }();
+  const Tensor g = sample(shape, inputs.front().dtype(), -1, 1, 7);
+  return [=] { return with_gradients(forward(*owner), g, inputs); };
+}
+
+// Each of the inputs read and each of the results written once.
+double traffic(const Arguments& a, int64_t inputs, int64_t outputs) {
+  return static_cast<double>((inputs + outputs) * (a["backward"] == 0 ? 1 : 2));
+}
+
+int64_t strided_size(const Arguments& a) {
+  const int64_t s = a["stride"];
+  return volume({a["n"], (a["h"] + s - 1) / s, (a["w"] + s - 1) / s, a["c"]});
+}
+
+Tensor image(const Arguments& a, int64_t channels, DType dtype, uint32_t seed = 1) {
+  return sample({a["n"], a["h"], a["w"], channels}, dtype, -1, 1, seed);
+}
+
+template <typename T>
+void append(std::vector<T>& all, const std::vector<T>& more) {
+  all.insert(all.end(), more.begin(), more.end());
+}
+
+Compute primitive(std::string_view name, const Arguments& a, DType dtype) {
+  const std::shared_ptr<nas::Primitive> op = nas::make_primitive(name, a["c"], a["stride"], dtype);
+  const Tensor x = image(a, a["c"], dtype);
+  std::vector<Tensor> inputs = {x};
+  append(inputs, initialised(*op));
+  return passes(a, op, inputs, [x](const nas::Primitive& p) { return p.forward(x, Pass{}); });
+}
+
+// The weighted candidates of one edge.
+Compute mixed_op(const Arguments& a, DType dtype) {
+  const auto op = std::make_shared<nas::MixedOp>(a["c"], a["stride"], dtype);
+  const auto candidates = static_cast<int64_t>(nas::darts_primitives().size());
+  const Tensor x = image(a, a["c"], dtype), alpha = sample({1, candidates}, dtype, -1, 1, 2);
+  std::vector<Tensor> inputs = {x, alpha};
+  append(inputs, initialised(*op));
+  return passes(a, op, inputs, [=](const nas::MixedOp& m) {
+    std::vector<Tensor> terms;
+    std::vector<int64_t> places;
+    for (int64_t k = 0; k < candidates; ++k) {
+      if (!m.has_branch(k)) continue;
+      terms.push_back(m.branch(k, x, Pass{}));
+      places.push_back(k);
+    }
+    return mixed_sum(nas::softmax_mixture(alpha).weights, places, terms);
+  });
+}
+
+// Within a network: after two cells of four concatenated nodes, whose channels a reduction doubles.
+Compute cell(const Arguments& a, DType dtype) {
+  const bool reduction = a["reduction"] != 0;
+  const int64_t before = 4 * (reduction ? (a["c"] + 1) / 2 : a["c"]);
+  const auto c = std::make_shared<nas::Cell>(nas::CellOptions{.channels_before_last = before,
+                                                              .channels_last = before,
+                                                              .channels = a["c"],
+                                                              .reduction = reduction},
+                                             dtype);
+  const Tensor x0 = image(a, before, dtype), x1 = image(a, before, dtype, 2);
+  const Tensor alpha = sample({nas::edge_count(4), 8}, dtype, -1, 1, 2);
+  std::vector<Tensor> inputs = {x0, x1, alpha};
+  append(inputs, initialised(*c));
+  return passes(a, c, inputs, [=](const nas::Cell& m) {
+    return m.forward(x0, x1, nas::softmax_mixture(alpha), Pass{});
+  });
+}
+
+const std::vector<Instance> kBothPasses = {{{"backward", 0}}, {{"backward", 1}}};
+
+}  // namespace
+
+std::vector<Family> cell_families() {
+  constexpr const char* kSummary =
+      "backward:1 adds the gradients of the input and of all parameters";
+  std::vector<Family> families;
+  std::vector<Instance> instances = product(kStages, kBothPasses);
+  append(instances, product({kStages[0], kStages[1]}, {{{"stride", 2}, {"backward", 1}}}));
+  const auto edge_traffic = [](const Arguments& a) {
+    return traffic(a, image_size(a), strided_size(a));
+  };
+  for (const std::string_view name : nas::darts_primitives()) {
+    if (name == nas::kNone) continue;
+    families.push_back(
+        {.name = std::string(name),
+         .group = "primitive",
+         .summary = kSummary,
+         .parameters = image_parameters({{"stride", 1}, {"backward", 0, 0}}),
+         .instances = instances,
+         .make = engine_case(
+             [name](const Arguments& a, DType dtype) { return primitive(name, a, dtype); },
+             1e-3,
+             edge_traffic),
+         .batch = "n"});
+  }
+  families.push_back({.name = "mixed_op",
+                      .group = "cell",
+                      .summary = std::string("an edge with its seven candidates; ") + kSummary,
+                      .parameters = image_parameters({{"stride", 1}, {"backward", 0, 0}}),
+                      .instances = instances,
+                      .make = engine_case(mixed_op, 1e-3, edge_traffic),
+                      .batch = "n"});
+  std::vector<Instance> cells = product(kStages, kBothPasses);
+  append(cells,
+         product({{{"n", 64}, {"h", 32}, {"w", 32}, {"c", 32}},
+                  {{"n", 64}, {"h", 16}, {"w", 16}, {"c", 64}}},
+                 {{{"reduction", 1}, {"backward", 1}}}));
+  families.push_back({.name = "cell",
+                      .group = "cell",
+                      .summary = std::string("four nodes of mixed edges; h and w of the input, c "
+                                             "within the cell; ") +
+                                 kSummary,
+                      .parameters = image_parameters({{"reduction", 0, 0}, {"backward", 0, 0}}),
+                      .instances = cells,
+                      .make = engine_case(cell,
+                                          3e-3,
+                                          [](const Arguments& a) {
+                                            const int64_t n = image_size(a);
+                                            return a["reduction"] == 0 ? traffic(a, 8 * n, 4 * n)
+                                                                       : traffic(a, 4 * n, n);
+                                          }),
+                      .batch = "n"});
+  return families;
+}
+
+}  // namespace oche::bench
