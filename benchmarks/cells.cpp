@@ -124,7 +124,6 @@ std::vector<Family> cell_families() {
          .instances = instances,
          .make = engine_case(
              [name](const Arguments& a, DType dtype) { return primitive(name, a, dtype); },
-             1e-3,
              edge_traffic),
          .batch = "n"});
   }
@@ -133,7 +132,7 @@ std::vector<Family> cell_families() {
                       .summary = std::string("an edge with its seven candidates; ") + kSummary,
                       .parameters = image_parameters({{"stride", 1}, {"backward", 0, 0}}),
                       .instances = instances,
-                      .make = engine_case(mixed_op, 1e-3, edge_traffic),
+                      .make = engine_case(mixed_op, edge_traffic),
                       .batch = "n"});
   std::vector<Instance> cells = product(kStages, kBothPasses);
   append(cells,
@@ -148,7 +147,6 @@ std::vector<Family> cell_families() {
                       .parameters = image_parameters({{"reduction", 0, 0}, {"backward", 0, 0}}),
                       .instances = cells,
                       .make = engine_case(cell,
-                                          3e-3,
                                           [](const Arguments& a) {
                                             const int64_t n = image_size(a);
                                             return a["reduction"] == 0 ? traffic(a, 8 * n, 4 * n)

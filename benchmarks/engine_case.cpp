@@ -26,7 +26,7 @@ double norm(const std::vector<double>& v) {
 }  // namespace
 
 std::function<Case(const Arguments&, DType)> engine_case(
-    Build build, double tolerance, std::function<double(const Arguments&)> elements) {
+    Build build, std::function<double(const Arguments&)> elements) {
   return [=](const Arguments& a, DType dtype) -> Case {
     const Compute compute = build(a, dtype);
     const auto result = std::make_shared<std::vector<Tensor>>();
@@ -41,7 +41,7 @@ std::function<Case(const Arguments&, DType)> engine_case(
               const std::vector<Tensor> other =
                   build(a, single ? DType::kFloat64 : DType::kFloat32)();
               return {relative_difference(*result, other),
-                      tolerance,
+                      a["backward"] == 0 ? kForwardTolerance : kBackwardTolerance,
                       single ? "the same in float64" : "the same in float32"};
             },
             .bytes = elements(a) * static_cast<double>(size_of(dtype)),

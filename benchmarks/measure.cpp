@@ -68,6 +68,7 @@ double Measurement::median() const {
 Measurement measure(const Row& row, const MeasureOptions& options) {
   const Case timed = row.family->make(row.arguments, options.dtype);
   Measurement m{.row = row.name(),
+                .short_name = row.short_name(),
                 .family = row.family->name,
                 .group = row.family->group,
                 .arguments = row.arguments,

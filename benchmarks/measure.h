@@ -24,7 +24,7 @@ std::vector<double> time(const std::string& name,
                          const MeasureOptions& options);
 
 struct Measurement {
-  std::string row, family, group;
+  std::string row, short_name, family, group;
   Arguments arguments;
   double bytes = 0, flops = 0;  // of one run
   Check check = {};

@@ -115,7 +115,7 @@ Case search_step(const Arguments& a, DType dtype, std::string_view gradient) {
             const bool single = dtype == DType::kFloat32;
             other.dtype = single ? DType::kFloat64 : DType::kFloat32;
             return {relative_difference(first_step(c), first_step(other)),
-                    3e-2,  // of a difference quotient in float32
+                    kBackwardTolerance,
                     fmt::format("alpha gradient, losses and gradient norm of a step in {}",
                                 single ? "float64" : "float32")};
           },
@@ -150,7 +150,6 @@ std::vector<Family> network_families() {
        .parameters = {{"batch", 64}, {"classes", 10, 2}, {"backward", 0, 0}},
        .instances = {{}, {{"backward", 1}}},
        .make = engine_case(loss,
-                           1e-5,
                            [](const Arguments& a) {
                              return static_cast<double>(a["batch"] * a["classes"] *
                                                         (a["backward"] == 0 ? 1 : 2));
@@ -161,7 +160,7 @@ std::vector<Family> network_families() {
        .summary = "logits; backward:1: the loss and the gradients of all weights",
        .parameters = network_parameters({"backward", 0, 0}),
        .instances = {{}, {{"backward", 1}}, small, product({small}, {{{"backward", 1}}})[0]},
-       .make = engine_case(network, 1e-2, network_elements),
+       .make = engine_case(network, network_elements),
        .batch = "batch"},
       {.name = "search_step",
        .group = "search step",

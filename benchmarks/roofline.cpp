@@ -14,11 +14,11 @@
 namespace oche::bench {
 namespace {
 
-constexpr Box kPlot{70, 96, 820, 640};
-constexpr double kRadius = 4;                         // of a marker
-constexpr double kKeyX = kPlot.x + kPlot.width + 30;  // where the key begins
-constexpr double kLine = 14;                          // height of a line of the key
-constexpr double kGlyph = 6;                          // width of a character, roughly
+constexpr Box kSmallPlot{70, 96, 820, 640}, kLargePlot{70, 96, 1400, 1060};
+constexpr size_t kManyMarks = 80;  // that make it a large one
+constexpr double kRadius = 4;      // of a marker
+constexpr double kLine = 14;       // height of a line of the key
+constexpr double kGlyph = 6;       // width of a character, roughly
 
 // Told apart on white, also by the colour-blind (Okabe and Ito, and darker shades of theirs).
 constexpr const char* kColors[] = {"#0072b2",
@@ -85,7 +85,11 @@ std::vector<Mark> marks_of(const Report& report) {
 class Picture {
  public:
   Picture(const Report& report, const std::string& subtitle)
-      : roofs_(report.roofs), marks_(marks_of(report)), x_(x_axis()), y_(y_axis()) {
+      : roofs_(report.roofs),
+        marks_(marks_of(report)),
+        plot_(marks_.size() < kManyMarks ? kSmallPlot : kLargePlot),
+        x_(x_axis()),
+        y_(y_axis()) {
     for (const Mark& m : marks_) {
       colors_.emplace(m.row->group, kColors[colors_.size() % std::size(kColors)]);
       groups_.push_back(m.row->group);
@@ -93,12 +97,13 @@ class Picture {
     draw_grid();
     draw_roofs();
     draw_marks();
+    name_roofs();
     draw_key();
     draw_legend(subtitle, report.rows.size() - marks_.size());
   }
 
   std::string svg() const {
-    const double height = kPlot.y + kPlot.height + 60;
+    const double height = plot_.y + plot_.height + 60;
     return fmt::format(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" "
         "viewBox=\"0 0 {0:.0f} {1:.0f}\" font-family=\"sans-serif\" font-size=\"11\">\n"
@@ -116,7 +121,7 @@ class Picture {
       low = std::min(low, m.intensity);
       high = std::max(high, m.intensity);
     }
-    return {low, high, kPlot.x, kPlot.x + kPlot.width};
+    return {low, high, plot_.x, plot_.x + plot_.width};
   }
   Axis y_axis() const {
     double low = roofs_.flops_per_second / 100, high = roofs_.flops_per_second * 1.5;
@@ -124,7 +129,7 @@ class Picture {
       low = std::min(low, m.flops_per_second);
       high = std::max(high, m.flops_per_second);
     }
-    return {low, high, kPlot.y + kPlot.height, kPlot.y};
+    return {low, high, plot_.y + plot_.height, plot_.y};
   }
 
   void line(double x1, double y1, double x2, double y2, const std::string& style) {
@@ -150,10 +155,10 @@ class Picture {
   }
 
   void draw_grid() {
-    const double right = kPlot.x + kPlot.width, bottom = kPlot.y + kPlot.height;
+    const double right = plot_.x + plot_.width, bottom = plot_.y + plot_.height;
     for (int decade = x_.first; decade <= x_.last; ++decade) {
       const double x = x_.at(std::pow(10, decade));
-      line(x, kPlot.y, x, bottom, "stroke=\"#d8d8d8\"");
+      line(x, plot_.y, x, bottom, "stroke=\"#d8d8d8\"");
       text(x, bottom + 16, fmt::format("{:g}", std::pow(10, decade)), "text-anchor=\"middle\"");
       for (int k = 2; k < 10 && decade < x_.last; ++k) {
         const double minor = x_.at(k * std::pow(10, decade));
@@ -162,17 +167,17 @@ class Picture {
     }
     for (int decade = y_.first; decade <= y_.last; ++decade) {
       const double y = y_.at(std::pow(10, decade));
-      line(kPlot.x, y, right, y, "stroke=\"#d8d8d8\"");
+      line(plot_.x, y, right, y, "stroke=\"#d8d8d8\"");
       text(
-          kPlot.x - 6, y + 4, fmt::format("{:g}", std::pow(10, decade - 9)), "text-anchor=\"end\"");
+          plot_.x - 6, y + 4, fmt::format("{:g}", std::pow(10, decade - 9)), "text-anchor=\"end\"");
       for (int k = 2; k < 10 && decade < y_.last; ++k) {
         const double minor = y_.at(k * std::pow(10, decade));
-        line(kPlot.x, minor, kPlot.x + 4, minor, "stroke=\"#909090\"");
+        line(plot_.x, minor, plot_.x + 4, minor, "stroke=\"#909090\"");
       }
     }
-    line(kPlot.x, bottom, right, bottom, "stroke=\"#404040\"");
-    line(kPlot.x, kPlot.y, kPlot.x, bottom, "stroke=\"#404040\"");
-    text(kPlot.x + kPlot.width / 2,
+    line(plot_.x, bottom, right, bottom, "stroke=\"#404040\"");
+    line(plot_.x, plot_.y, plot_.x, bottom, "stroke=\"#404040\"");
+    text(plot_.x + plot_.width / 2,
          bottom + 36,
          "operational intensity, FLOP/byte",
          "text-anchor=\"middle\" font-size=\"13\"");
@@ -181,31 +186,42 @@ class Picture {
          "achieved, GFLOP/s",
          fmt::format("text-anchor=\"middle\" font-size=\"13\" transform=\"translate(22 {:.1f}) "
                      "rotate(-90)\"",
-                     kPlot.y + kPlot.height / 2));
+                     plot_.y + plot_.height / 2));
+  }
+
+  // Where the slanted roof enters the plot: at its left or at its bottom edge.
+  Point roof_foot() const {
+    const double intensity =
+        std::max(std::pow(10, x_.first), std::pow(10, y_.first) / roofs_.bytes_per_second);
+    return {x_.at(intensity), y_.at(intensity * roofs_.bytes_per_second)};
   }
 
   void draw_roofs() {
     const std::string style = "stroke=\"#303030\" stroke-width=\"2\"";
     const double ridge = roofs_.ridge(), peak = roofs_.flops_per_second;
-    // The slanted roof enters the plot at its left or at its bottom edge.
-    const double start =
-        std::max(std::pow(10, x_.first), std::pow(10, y_.first) / roofs_.bytes_per_second);
-    const Point foot{x_.at(start), y_.at(start * roofs_.bytes_per_second)};
+    const Point foot = roof_foot();
     const Point top{x_.at(ridge), y_.at(peak)};
     line(foot.x, foot.y, top.x, top.y, style);
-    line(top.x, top.y, kPlot.x + kPlot.width, top.y, style);
+    line(top.x, top.y, plot_.x + plot_.width, top.y, style);
+  }
+
+  void name_roofs() {
+    const double peak = roofs_.flops_per_second;
+    const Point foot = roof_foot(), top{x_.at(roofs_.ridge()), y_.at(peak)};
+    const std::string halo = "stroke=\"#ffffff\" stroke-width=\"3\" paint-order=\"stroke\"";
     const double angle = std::atan2(top.y - foot.y, top.x - foot.x) * 180 / M_PI;
     text(0,
          -7,
          fmt::format("copy bandwidth {}", format_si(roofs_.bytes_per_second, "B/s")),
-         fmt::format("font-size=\"12\" transform=\"translate({:.1f} {:.1f}) rotate({:.2f})\"",
-                     foot.x + (top.x - foot.x) * 0.08,
-                     foot.y + (top.y - foot.y) * 0.08,
-                     angle));
-    text(kPlot.x + kPlot.width - 4,
+         halo +
+             fmt::format(" font-size=\"12\" transform=\"translate({:.1f} {:.1f}) rotate({:.2f})\"",
+                         foot.x + (top.x - foot.x) * 0.08,
+                         foot.y + (top.y - foot.y) * 0.08,
+                         angle));
+    text(plot_.x + plot_.width - 4,
          top.y - 7,
          fmt::format("multiply-adds in registers {}", format_si(peak, "FLOP/s")),
-         "text-anchor=\"end\" font-size=\"12\"");
+         halo + " text-anchor=\"end\" font-size=\"12\"");
   }
 
   void draw_marks() {
@@ -215,7 +231,7 @@ class Picture {
       points.push_back({x_.at(marks_[i].intensity), y_.at(marks_[i].flops_per_second)});
       sizes.push_back({0, 0, kGlyph * static_cast<double>(std::to_string(i + 1).size()) + 1, 9});
     }
-    const std::vector<Box> labels = place_labels(points, sizes, kRadius, kPlot);
+    const std::vector<Box> labels = place_labels(points, sizes, kRadius, plot_);
     for (size_t i = 0; i < marks_.size(); ++i) {
       const Point c = labels[i].center();
       const double distance = std::hypot(c.x - points[i].x, c.y - points[i].y);
@@ -235,38 +251,38 @@ class Picture {
   }
 
   void draw_key() {
-    const auto lines = static_cast<size_t>(kPlot.height / kLine);
-    double x = kKeyX, widest = 0;
+    const auto lines = static_cast<size_t>(plot_.height / kLine);
+    double x = plot_.x + plot_.width + 30, widest = 0;
     for (size_t i = 0; i < marks_.size(); ++i) {
       if (i > 0 && i % lines == 0) {
         x += widest + 24;
         widest = 0;
       }
-      const double y = kPlot.y + 10 + kLine * static_cast<double>(i % lines);
+      const double y = plot_.y + 10 + kLine * static_cast<double>(i % lines);
       text(x + 22, y, std::to_string(i + 1), "text-anchor=\"end\" font-size=\"10\"");
       disc(x + 32, y - 3.5, colors_[groups_[i]]);
-      text(x + 42, y, marks_[i].row->row, "font-size=\"10\"");
-      widest = std::max(widest, 42 + 5.6 * static_cast<double>(marks_[i].row->row.size()));
+      text(x + 42, y, marks_[i].row->short_name, "font-size=\"10\"");
+      widest = std::max(widest, 42 + 5.6 * static_cast<double>(marks_[i].row->short_name.size()));
     }
-    width_ = std::max(kPlot.x + kPlot.width + 40, x + widest + 16);
+    width_ = std::max(plot_.x + plot_.width + 40, x + widest + 16);
   }
 
   void draw_legend(const std::string& subtitle, size_t left_out) {
-    text(kPlot.x, 26, "Roofline", "font-size=\"18\" font-weight=\"bold\"");
-    text(kPlot.x + 96, 26, subtitle, "font-size=\"12\" fill=\"#505050\"");
+    text(plot_.x, 26, "Roofline", "font-size=\"18\" font-weight=\"bold\"");
+    text(plot_.x + 96, 26, subtitle, "font-size=\"12\" fill=\"#505050\"");
     if (left_out > 0) {
-      text(kPlot.x + 96,
+      text(plot_.x + 96,
            42,
            fmt::format("{} without arithmetic or measurement {} not shown",
                        left_out == 1 ? "1 row" : fmt::format("{} rows", left_out),
                        left_out == 1 ? "is" : "are"),
            "fill=\"#505050\"");
     }
-    double x = kPlot.x, y = 62;
+    double x = plot_.x, y = 62;
     for (const auto& [group, color] : colors_) {
       const double width = 22 + kGlyph * static_cast<double>(group.size()) + 12;
-      if (x + width > kPlot.x + kPlot.width) {
-        x = kPlot.x;
+      if (x + width > plot_.x + plot_.width) {
+        x = plot_.x;
         y += 16;
       }
       disc(x + 6, y - 4, color);
@@ -277,6 +293,7 @@ class Picture {
 
   const Roofs roofs_;
   const std::vector<Mark> marks_;
+  const Box plot_;
   const Axis x_, y_;
   std::vector<std::string> groups_;  // of each mark
   std::map<std::string, std::string> colors_;

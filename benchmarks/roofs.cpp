@@ -15,10 +15,10 @@ namespace {
 
 constexpr int64_t kMiB = 1 << 20;
 
-// Four times the last level of cache, which a virtual machine may not tell.
+// Twice the last level of cache, for each of two buffers; a virtual machine may not tell its size.
 int64_t copy_size() {
   const int64_t cache = std::max<int64_t>(0, sysconf(_SC_LEVEL3_CACHE_SIZE));
-  return std::clamp<int64_t>(4 * cache, 64 * kMiB, 512 * kMiB);
+  return std::clamp<int64_t>(2 * cache, 64 * kMiB, 512 * kMiB);
 }
 
 double copy_seconds(int64_t bytes, const MeasureOptions& options) {

@@ -14,7 +14,7 @@
 namespace oche::bench {
 namespace {
 
-constexpr int64_t kMaxElements = int64_t{1} << 31;
+constexpr int64_t kMaxElements = int64_t{1} << 28;
 
 // The parts of "a/b:1/c:2" between the slashes.
 std::vector<std::string_view> parts_of(std::string_view text) {
@@ -92,6 +92,16 @@ void Arguments::set(std::string_view name, int64_t value) {
 std::string Arguments::text() const {
   std::string text;
   for (const auto& [key, value] : items_) text += fmt::format("/{}:{}", key, value);
+  return text;
+}
+
+std::string Row::short_name() const {
+  std::string text = family->name;
+  for (const Parameter& p : family->parameters) {
+    if (const int64_t value = arguments[p.name]; value != p.value) {
+      text += fmt::format(" {}:{}", p.name, value);
+    }
+  }
   return text;
 }
 

@@ -57,6 +57,7 @@ struct Row {
   const Family* family;
   Arguments arguments;
   std::string name() const { return family->name + arguments.text(); }
+  std::string short_name() const;  // the family, and what differs from its defaults
 };
 
 // The row that `text` names: a family, and values for some or all parameters. Throws
@@ -66,7 +67,7 @@ Row parse_row(std::string_view text, std::span<const Family> families);
 // Every instance of every family, in order.
 std::vector<Row> default_rows(std::span<const Family> families);
 
-// The product of extents. Throws std::invalid_argument above 2^31 elements.
+// The product of extents. Throws std::invalid_argument above 2^28 elements.
 int64_t volume(std::initializer_list<int64_t> extents);
 
 }  // namespace oche::bench

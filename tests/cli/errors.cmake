@@ -12,7 +12,7 @@ endfunction()
 
 # The command line.
 fails(2 "no command")
-fails(2 "unknown command 'serch'; did you mean search\\?" serch)
+fails(2 "unknown command 'serch'; did you mean search or bench\\?" serch)
 fails(2 "unknown option '--versio'; did you mean --version\\?" --versio)
 fails(2 "search: unknown option '--epoch'; did you mean --epochs\\?" search --epoch=3)
 fails(2 "search: unexpected argument 'more'" search more)

@@ -1,4 +1,4 @@
-# --help, --version, and the examples that --help shows.
+# --help and --version.
 include(${CMAKE_CURRENT_LIST_DIR}/common.cmake)
 
 oche(0 --version)
@@ -8,36 +8,11 @@ oche(0 --help)
 string(REGEX MATCH "Commands:\n(.*)\n\n" unused "${out}")
 string(REGEX MATCHALL "\n  [a-z-]+" commands "\n${CMAKE_MATCH_1}")
 list(TRANSFORM commands STRIP)
-expect_equal("${commands}" "search;derive;inspect;doctor")
+expect_equal("${commands}" "search;derive;inspect;bench;doctor")
 
+list(REMOVE_ITEM commands bench)  # a program of its own: bench.cmake
 foreach(command IN LISTS commands)
-  oche(0 ${command} --help)
-  expect_equal("${err}" "")
-  expect_match("${out}" "^[A-Z][^\n]+\n\nUsage: oche ${command} ")  # one line of purpose
-  foreach(option -h --json --quiet -v --color)
-    expect_match("${out}" "\nOutput:.*\n  (-h, |-v, )?${option}")
-  endforeach()
-  string(REPLACE "\\\n" "\n" unbroken "${out}")  # a backslash would join two entries of a list
-  string(REGEX MATCHALL "[^\n]+" lines "${unbroken}")
-  foreach(line IN LISTS lines)
-    string(LENGTH "${line}" length)
-    if(length GREATER 100)
-      message(SEND_ERROR "${command} --help: ${length} columns: ${line}")
-    endif()
-  endforeach()
-
-  # Each example runs, in this order, in one folder.
-  string(REGEX REPLACE "^.*\nExamples[^\n]*:" "" examples "${out}")
-  string(REPLACE "\\\n" "" examples "${examples}")
-  string(REGEX MATCHALL "\n  oche [^\n]+" examples "${examples}")
-  list(LENGTH examples count)
-  expect_equal("${command}: ${count} examples" "${command}: 2 examples")
-  foreach(example IN LISTS examples)
-    separate_arguments(arguments UNIX_COMMAND "${example}")
-    list(POP_FRONT arguments)
-    oche(0 ${arguments})
-    expect_match("${out}" ".")
-  endforeach()
+  expect_help(${command})
 endforeach()
 
 # Every setting shows its default and its key.
