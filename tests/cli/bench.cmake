@@ -5,6 +5,8 @@ expect_help(bench)
 
 # A program that stands alone says what is missing.
 file(COPY ${OCHE} DESTINATION ${WORK}/alone)
+cmake_path(GET OCHE PARENT_PATH build)
+file(CREATE_LINK ${build}/lib ${WORK}/alone/lib SYMBOLIC)  # its kernels
 execute_process(COMMAND ${WORK}/alone/oche bench --list RESULT_VARIABLE code ERROR_VARIABLE err)
 expect_equal("${code}" 2)
 expect_match("${err}" "^oche: bench: no 'oche-bench' beside this program; [^\n]*libbenchmark-dev[^\n]*\n$")
