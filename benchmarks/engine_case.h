@@ -19,7 +19,7 @@ using Compute = std::function<std::vector<Tensor>()>;
 // Of the relative 2-norm of the difference between precisions. Where rounding decides a sign before
 // a relu or the winner of a maximum, a forward pass hardly changes, but one pixel's gradient does
 // entirely, and with it the gradients that sum over it.
-inline constexpr double kForwardTolerance = 1e-3, kBackwardTolerance = 3e-2;
+inline constexpr double kForwardTolerance = 1e-3, kBackwardTolerance = 0.1;
 
 // `build` sets the computation up for a row, which has a parameter `backward`, in one precision.
 // The row is checked against the other. `elements`: how many are read and written at least.

@@ -1,7 +1,10 @@
 // Every family of `oche bench`: its names, its declared traffic, and its check, at a small size.
+#include <cmath>
+#include <limits>
 #include <map>
 #include <set>
 
+#include "benchmarks/engine_case.h"
 #include "benchmarks/families.h"
 #include "tests/support/catch.h"
 
@@ -74,6 +77,20 @@ TEST_CASE("a check fails when the result is another") {
     c.run();
     CHECK_FALSE(c.check().passed());
   }
+}
+
+TEST_CASE("the difference of two precisions is that of the tensor that fares worst") {
+  const auto tensor = [](const std::vector<double>& v) {
+    return Tensor::from(v, {static_cast<int64_t>(v.size())});
+  };
+  const Tensor large = tensor({300, 400}), small = tensor({3, 4}), tiny = tensor({1e-9});
+  CHECK(relative_difference({large, small}, {large, small}) == 0);
+  CHECK(relative_difference({large, tensor({3, 5})}, {large, small}) == Approx(0.2));
+  CHECK(relative_difference({large, tensor({2e-9})}, {large, tiny}) < 1e-8);  // next to nothing
+  CHECK(std::isinf(relative_difference({large}, {large, small})));
+  CHECK(std::isinf(relative_difference({tensor({1})}, {small})));
+  CHECK(std::isinf(
+      relative_difference({tensor({3, std::numeric_limits<double>::quiet_NaN()})}, {small})));
 }
 
 }  // namespace oche::bench
