@@ -17,6 +17,7 @@
 #include "engine/error.h"
 #include "engine/file.h"
 #include "engine/json.h"
+#include "engine/process.h"
 #include "engine/runtime.h"
 #include "engine/storage.h"
 #include "tools/command_line.h"
@@ -200,7 +201,7 @@ int measure_all(const Options& o, const std::vector<Row>& rows, Console& console
   for (const Row& row : rows) {
     progress.next(row.name());
     report.rows.push_back(measure(row, o.measure));
-    release_cached_memory();
+    release_unused_memory();
   }
   report.peak_resident_bytes = peak_resident_bytes();  // before the copy's buffers
   progress.next("roofs");

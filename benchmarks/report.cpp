@@ -3,7 +3,6 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <ctime>
@@ -78,12 +77,6 @@ std::string table_line(const Measurement& m, const Roofs& roofs, size_t width) {
 }
 
 }  // namespace
-
-int64_t peak_resident_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return int64_t{usage.ru_maxrss} * 1024;  // Linux counts KiB
-}
 
 Json to_json(const Report& report) {
   Json document = {{"schema", 1},

@@ -17,9 +17,6 @@ struct Report {
   int64_t peak_resident_bytes = 0;  // of the process, when the last row had been measured
 };
 
-// The most memory the process has held at once so far.
-int64_t peak_resident_bytes();
-
 // Schema 1. Says what was measured where, but not whose machine it is: no host name, no paths.
 nlohmann::ordered_json to_json(const Report& report);
 

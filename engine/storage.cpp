@@ -2,82 +2,74 @@
 #include "engine/storage.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstdlib>
 #include <cstring>
-#include <map>
 #include <mutex>
-#include <vector>
+#include <utility>
 
+#include "engine/address_space.h"
 #include "engine/error.h"
 #include "engine/op.h"
+#include "engine/reservation.h"
 
 namespace oche {
 namespace {
 
+// Under AddressSanitizer each buffer is a heap block of its own, with red zones, and gone once
+// freed.
 #if defined(__SANITIZE_ADDRESS__)
-constexpr bool kCaching = false;  // a recycled buffer would hide a use after free
+constexpr bool kOneReservation = false;
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
-constexpr bool kCaching = false;
+constexpr bool kOneReservation = false;
 #else
-constexpr bool kCaching = true;
+constexpr bool kOneReservation = true;
 #endif
 #else
-constexpr bool kCaching = true;
+constexpr bool kOneReservation = true;
 #endif
 
-constexpr size_t kAlignment = 64;
+constexpr int64_t kAlignment = 64;
 
 thread_local int dry_runs = 0;
 
-// Sizes come in eight steps for each power of two, so that buffers find a second owner and at most
-// 1/8 is lost.
-int64_t size_class(int64_t bytes) {
-  const int64_t step =
-      std::max<int64_t>(kAlignment, std::bit_floor(static_cast<uint64_t>(bytes)) / 8);
-  return std::max<int64_t>(kAlignment, (bytes + step - 1) / step * step);
+// The addresses that a buffer takes. Large ones end in a few lines that nobody uses: most are a
+// multiple of 4 KiB long, and without this the streams of one kernel would compete for the same
+// sets of the first-level cache.
+int64_t footprint(int64_t bytes) {
+  constexpr int64_t kLarge = 16 * 1024, kShift = 9 * kAlignment;
+  const int64_t shifted = bytes < kLarge ? bytes : bytes + kShift;
+  return std::max(kAlignment, (shifted + kAlignment - 1) / kAlignment * kAlignment);
 }
 
-// Freed CPU buffers by size class, kept for the next tensor of that size: returning large buffers
-// to the system costs a page fault for each 4 KiB when they are wanted again.
-class CpuPool {
+// All buffers of the CPU, side by side in one reservation: memory that was freed by tensors of one
+// size serves those of any other, and pages stay with the process, since a page fault costs more
+// than most kernels take for a page.
+class CpuMemory {
  public:
-  std::byte* allocate(int64_t bytes) {
-    const int64_t size = size_class(bytes);
+  // The address, and the bytes there: none in a dry run.
+  std::pair<int64_t, std::byte*> allocate(int64_t bytes, bool dry) {
     const std::lock_guard lock(mutex_);
-    void* data = nullptr;
-    if (auto it = free_.find(size); it != free_.end() && !it->second.empty()) {
-      data = it->second.back();
-      it->second.pop_back();
-      stats_.cached -= size;
-    } else if (posix_memalign(&data, kAlignment, size) != 0) {
-      release();
-      if (posix_memalign(&data, kAlignment, size) != 0) {
-        throw OutOfMemory(current_op(), bytes, stats_.live, "--batch");
+    AddressSpace& space = dry ? dry_ : real_;
+    if (!dry && bytes > limit_) fail(bytes);
+    const int64_t size = footprint(bytes), address = space.allocate(size);
+    std::byte* data = nullptr;
+    if (!dry) {
+      if (space.end() <= limit_) data = bytes_at(address, size);
+      if (!data) {
+        space.free(address, size);
+        fail(bytes);
       }
     }
-#ifndef NDEBUG
-    std::memset(data, 0xFF, size);  // an unwritten value reads as NaN
-#endif
-    return static_cast<std::byte*>(data);
+    count(bytes);
+    return {address, data};
   }
 
-  void free(std::byte* data, int64_t bytes) {
+  void free(int64_t bytes, int64_t address, std::byte* data) {
     const std::lock_guard lock(mutex_);
-    if (kCaching) {
-      const int64_t size = size_class(bytes);
-      free_[size].push_back(data);
-      stats_.cached += size;
-    } else {
-      std::free(data);
-    }
-  }
-
-  void count(int64_t bytes) {
-    const std::lock_guard lock(mutex_);
-    stats_.live += bytes;
-    stats_.peak = std::max(stats_.peak, stats_.live);
+    if (!kOneReservation) std::free(data);
+    (data ? real_ : dry_).free(address, footprint(bytes));
+    count(-bytes);
   }
 
   MemoryStats stats() {
@@ -87,54 +79,84 @@ class CpuPool {
   void reset_peak() {
     const std::lock_guard lock(mutex_);
     stats_.peak = stats_.live;
+    stats_.peak_extent = extent();
   }
-  void release_cached() {
+  void release_unused() {
     const std::lock_guard lock(mutex_);
-    release();
+    if (!kOneReservation) return;
+    for (const auto& [address, bytes] : real_.gaps()) reservation_.drop(address, address + bytes);
+    reservation_.drop(real_.end(), reservation_.size());
+  }
+  int64_t limit() {
+    const std::lock_guard lock(mutex_);
+    return limit_;
+  }
+  void set_limit(int64_t bytes) {
+    const std::lock_guard lock(mutex_);
+    limit_ = std::min(bytes, reservation_.size());
   }
 
  private:
-  void release() {
-    for (auto& [size, buffers] : free_) {
-      for (void* buffer : buffers) std::free(buffer);
-    }
-    free_.clear();
-    stats_.cached = 0;
+  std::byte* bytes_at(int64_t address, int64_t size) {
+    if (kOneReservation) return reservation_.data() + address;
+    void* data = nullptr;
+    return posix_memalign(&data, kAlignment, static_cast<size_t>(size)) == 0
+               ? static_cast<std::byte*>(data)
+               : nullptr;
+  }
+
+  void count(int64_t bytes) {
+    stats_.live += bytes;
+    stats_.peak = std::max(stats_.peak, stats_.live);
+    stats_.peak_extent = std::max(stats_.peak_extent, extent());
+  }
+  int64_t extent() const { return real_.end() + dry_.end(); }
+
+  [[noreturn]] void fail(int64_t bytes) const {
+    throw OutOfMemory(current_op(), bytes, stats_.live, "--batch");
   }
 
   std::mutex mutex_;
-  std::map<int64_t, std::vector<void*>> free_;
+  const Reservation reservation_{physical_memory()};
+  int64_t limit_ = reservation_.size();
+  AddressSpace real_, dry_;
   MemoryStats stats_;
 };
 
-CpuPool& cpu_pool() {
-  static auto* pool =
-      new CpuPool;  // never destroyed: tensors in static storage may outlive it otherwise
-  return *pool;
+CpuMemory& cpu_memory() {
+  static auto* memory =
+      new CpuMemory;  // never destroyed: tensors in static storage may outlive it otherwise
+  return *memory;
 }
 
 }  // namespace
 
 std::shared_ptr<Storage> Storage::allocate(int64_t bytes, Device device) {
-  std::byte* data = DryRun::active() ? nullptr : cpu_pool().allocate(bytes);
-  std::shared_ptr<Storage> storage(new Storage(data, bytes, device));
-  cpu_pool().count(bytes);
-  return storage;
+  const auto [address, data] = cpu_memory().allocate(bytes, DryRun::active());
+#ifndef NDEBUG
+  if (data) std::memset(data, 0xFF, static_cast<size_t>(bytes));  // an unwritten value reads as NaN
+#endif
+  return std::shared_ptr<Storage>(new Storage(data, address, bytes, device));
 }
 
 Storage::~Storage() {
-  if (data_) cpu_pool().free(data_, bytes_);
-  cpu_pool().count(-bytes_);
+  cpu_memory().free(bytes_, address_, data_);
 }
 
 MemoryStats memory_stats(Device) {
-  return cpu_pool().stats();
+  return cpu_memory().stats();
 }
 void reset_peak_memory(Device) {
-  cpu_pool().reset_peak();
+  cpu_memory().reset_peak();
 }
-void release_cached_memory(Device) {
-  cpu_pool().release_cached();
+void release_unused_memory(Device) {
+  cpu_memory().release_unused();
+}
+int64_t memory_limit(Device) {
+  return cpu_memory().limit();
+}
+void set_memory_limit(int64_t bytes, Device) {
+  cpu_memory().set_limit(bytes);
 }
 
 DryRun::DryRun() {

@@ -28,24 +28,32 @@ class Storage {
   void bump_version() { ++version_; }
 
  private:
-  Storage(std::byte* data, int64_t bytes, Device device)
-      : data_(data), bytes_(bytes), device_(device) {}
+  Storage(std::byte* data, int64_t address, int64_t bytes, Device device)
+      : data_(data), address_(address), bytes_(bytes), device_(device) {}
 
   std::byte* data_;
+  int64_t address_;  // within the memory of its device
   int64_t bytes_;
   Device device_;
   uint32_t version_ = 0;
 };
 
 struct MemoryStats {
-  int64_t live = 0;    // bytes held by tensors now
-  int64_t peak = 0;    // the most held at once since the last reset
-  int64_t cached = 0;  // bytes kept for reuse, held by no tensor
+  int64_t live = 0;  // bytes held by tensors now
+  int64_t peak = 0;  // the most held at once since the last reset
+  // The most addresses taken at once since then, gaps between buffers included: what tensors cost
+  // the process.
+  int64_t peak_extent = 0;
 };
 MemoryStats memory_stats(Device device = {});
 void reset_peak_memory(Device device = {});
-// Gives the cached buffers back to the system.
-void release_cached_memory(Device device = {});
+// Gives memory that no tensor holds back to the system. Until then it is kept for the next tensors.
+void release_unused_memory(Device device = {});
+
+// The bytes that tensors may take; at first, and at most, the memory of the machine. A larger
+// allocation throws OutOfMemory. A dry run may take more.
+int64_t memory_limit(Device device = {});
+void set_memory_limit(int64_t bytes, Device device = {});
 
 // While one lives, this thread's storages are counted but not allocated, and ops infer shapes but
 // do not run: a step can be walked through for its peak memory and its multiply-adds without

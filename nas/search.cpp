@@ -259,14 +259,18 @@ SearchCost estimate_cost(const SearchConfig& c,
   const Batch validation{Tensor::empty(batch.images.shape(), c.dtype),
                          Tensor::empty({c.batch}, DType::kInt64)};
   reset_peak_memory();
-  state.step(batch, validation, c.lr, 0);
+  for (int64_t step = 0; step < 2; ++step) state.step(batch, validation, c.lr, step);
+  const MemoryStats memory = memory_stats();
+  const int64_t image = image_size * image_size * image_channels,
+                batches = 2 * BatchLoader::kMostBatches * c.batch * image * size_of(c.dtype);
   const int64_t used = c.train_size > 0 ? std::min(c.train_size, training_images) : training_images;
   const auto train_images =
       static_cast<int64_t>(std::llround(c.train_fraction * static_cast<double>(used)));
   return {.weights = state.network.weights().numel(),
           .alphas = state.arch.alphas().numel(),
           .macs_per_image = macs,
-          .peak_bytes = memory_stats().peak,
+          .tensor_bytes = memory.peak,
+          .memory_bytes = memory.peak_extent + training_images * image + batches,
           .steps = c.epochs * (train_images / c.batch)};
 }
 

@@ -114,7 +114,8 @@ class Search {
 struct SearchCost {
   int64_t weights, alphas;  // how many
   int64_t macs_per_image;   // multiply-adds of one forward pass
-  int64_t peak_bytes;       // of tensors, in a step
+  int64_t tensor_bytes;     // the most that tensors hold at once in a step
+  int64_t memory_bytes;     // what the process holds for tensors, images and batches
   int64_t steps;            // of the whole search
 };
 SearchCost estimate_cost(const SearchConfig& config,

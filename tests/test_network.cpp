@@ -181,19 +181,17 @@ TEST_CASE(
     const SearchConfig c = tiny(std::string(name));
     const Batch train = random_batch(4, 32, 1), validation = random_batch(4, 32, 2);
     SearchState s(c, 3, 10);
-    const int64_t live = memory_stats().live;
-    reset_peak_memory();
-    s.step(train, validation, 0.025, 0);
-    CHECK(memory_stats().live == live);
-    const int64_t peak = memory_stats().peak - live;
-
-    reset_peak_memory();
+    const auto peak_of_step = [&](SearchState& state) {
+      const int64_t live = memory_stats().live;
+      reset_peak_memory();
+      state.step(train, validation, 0.025, 0);
+      CHECK(memory_stats().live == live);
+      return memory_stats().peak - live;
+    };
+    const int64_t peak = peak_of_step(s);
     const DryRun dry_run;
     SearchState dry(c, 3, 10);
-    const int64_t dry_live = memory_stats().live;
-    reset_peak_memory();
-    dry.step(train, validation, 0.025, 0);
-    CHECK(memory_stats().peak - dry_live == peak);
+    CHECK(peak_of_step(dry) == peak);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "engine/error.h"
+#include "engine/process.h"
 #include "engine/runtime.h"
 #include "nas/checkpoint.h"
 #include "nas/environment.h"
@@ -136,22 +137,30 @@ nas::SearchCost cost_of(const SearchConfig& config, const DataSet& set) {
   return cost;
 }
 
+double mebibytes(int64_t bytes) {
+  return static_cast<double>(bytes) / (1 << 20);
+}
+
 int dry_run(const SearchConfig& config, bool as_json) {
   const nas::SearchCost cost = cost_of(config, find_data_set(config.dataset));
+  // The program itself and a step's graph are here, the rest would come.
+  const int64_t resident = peak_resident_bytes() + cost.memory_bytes;
   if (as_json) {
     const Json document = {{"schema", 1},
                            {"weights", cost.weights},
                            {"alphas", cost.alphas},
                            {"macs_per_image", cost.macs_per_image},
-                           {"peak_bytes", cost.peak_bytes},
+                           {"tensor_bytes", cost.tensor_bytes},
+                           {"peak_resident_bytes", resident},
                            {"steps", cost.steps}};
     print_json(document);
   } else {
     fmt::print("weights         {}\n", cost.weights);
     fmt::print("alphas          {}\n", cost.alphas);
     fmt::print("MACs per image  {} (one forward pass)\n", cost.macs_per_image);
-    fmt::print("peak memory     {:.1f} MiB (estimate, of tensors)\n",
-               static_cast<double>(cost.peak_bytes) / (1 << 20));
+    fmt::print("peak memory     {:.1f} MiB (estimate; {:.1f} MiB of it tensors)\n",
+               mebibytes(resident),
+               mebibytes(cost.tensor_bytes));
     fmt::print("steps           {}\n", cost.steps);
   }
   return kDone;
@@ -177,6 +186,7 @@ void print_result(const SearchResult& result,
   }
   document["run_directory"] = directory.native();
   document["seconds"] = seconds;
+  document["peak_resident_bytes"] = peak_resident_bytes();
   if (profiler) document["profile"] = profile_json(*profiler);
   print_json(document);
 }

@@ -16,8 +16,6 @@
 namespace oche::nas {
 namespace {
 
-constexpr size_t kBatchesAhead = 3;
-
 // The images and labels of a batch; augmentation(index) says what an image undergoes.
 template <typename T, typename Draw>
 HostBatch make_batch(const Dataset& set,
@@ -82,7 +80,7 @@ struct BatchLoader::Producer {
   // Waits for room; false when the loader is being destroyed.
   bool push(HostBatch batch) {
     std::unique_lock lock(mutex);
-    changed.wait(lock, [&] { return stop || ready.size() < kBatchesAhead; });
+    changed.wait(lock, [&] { return stop || ready.size() < BatchLoader::kBatchesAhead; });
     if (stop) return false;
     ready.push_back(std::move(batch));
     changed.notify_all();

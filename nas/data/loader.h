@@ -40,6 +40,10 @@ HostBatch plain_batch(const Dataset& set, std::span<const int64_t> indices, DTyp
 // epoch is dropped. `set` must outlive the loader.
 class BatchLoader {
  public:
+  static constexpr size_t kBatchesAhead = 3;
+  // Held at once: those ahead, one being made, one handed out.
+  static constexpr int64_t kMostBatches = kBatchesAhead + 2;
+
   BatchLoader(const Dataset& set, std::vector<int64_t> indices, const LoaderOptions& options);
   ~BatchLoader();  // stops and joins the thread
   BatchLoader(const BatchLoader&) = delete;
