@@ -35,36 +35,26 @@ struct CpuContext::Pool {
   // One parallel call. It lives on the caller's stack: the caller leaves only when no worker is in
   // it.
   struct Job {
-    Job(Task t, const void* b, int64_t n) : task(t), body(b), tasks(n) {}
-
     Task task;
     const void* body;
-    int64_t tasks;
-    std::atomic<int64_t> next{0};
-    std::mutex error_mutex;
-    std::exception_ptr error;  // the first one caught; tasks not yet begun are then dropped
+    std::mutex error_mutex = {};
+    std::exception_ptr error = {};  // the first one caught; tasks not yet begun are then dropped
+  };
 
-    void work() {
-      inside_task = true;
-      for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) {
-        try {
-          task(body, i);
-        } catch (...) {
-          next.store(tasks, std::memory_order_relaxed);
-          const std::lock_guard lock(error_mutex);
-          if (!error) error = std::current_exception();
-        }
-      }
-      inside_task = false;
-    }
+  // The tasks of a job that one thread begins with. Neighbouring tasks work on neighbouring data,
+  // and the next job's on the same again: so a thread finds much of it in its own cache.
+  struct alignas(64) Share {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
   };
 
   explicit Pool(int workers)
-      : patience(workers < static_cast<int>(std::thread::hardware_concurrency())
+      : shares(static_cast<size_t>(workers) + 1),
+        patience(workers < static_cast<int>(std::thread::hardware_concurrency())
                      ? kPatience
                      : std::chrono::microseconds(0)) {
     try {
-      for (int i = 0; i < workers; ++i) threads.emplace_back([this] { serve(); });
+      for (int i = 1; i <= workers; ++i) threads.emplace_back([this, i] { serve(i); });
     } catch (...) {
       stop();
       throw;
@@ -72,19 +62,42 @@ struct CpuContext::Pool {
   }
   ~Pool() { stop(); }
 
-  void run(Job& j) {
+  void run(Job& j, int64_t tasks) {
+    const std::ptrdiff_t n = std::ssize(shares);
+    for (std::ptrdiff_t i = 0; i < n; ++i) {
+      shares[i].next = tasks * i / n;
+      shares[i].end = tasks * (i + 1) / n;
+    }
     open.store(&j);
     announce();
-    j.work();
+    work(j, 0);
     open.store(nullptr);  // a worker that is not inside by now is not waited for
     await(inside, [](int workers) { return workers == 0; });
   }
 
-  void serve() {
+  // The tasks of this thread's share, then what is left of the others'.
+  void work(Job& j, size_t self) {
+    inside_task = true;
+    for (size_t k = 0; k < shares.size(); ++k) {
+      Share& share = shares[(self + k) % shares.size()];
+      for (int64_t i; (i = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;) {
+        try {
+          j.task(j.body, i);
+        } catch (...) {
+          for (Share& s : shares) s.next.store(s.end, std::memory_order_relaxed);
+          const std::lock_guard lock(j.error_mutex);
+          if (!j.error) j.error = std::current_exception();
+        }
+      }
+    }
+    inside_task = false;
+  }
+
+  void serve(size_t self) {
     for (uint32_t seen = 0; !stopping;) {
       seen = await(generation, [seen](uint32_t now) { return now != seen; });
       ++inside;  // before the look at `open`: the caller closes the job, then looks at `inside`
-      if (Job* j = open.load()) j->work();
+      if (Job* j = open.load()) work(*j, self);
       if (--inside == 0) inside.notify_one();
     }
   }
@@ -116,6 +129,7 @@ struct CpuContext::Pool {
     }
   }
 
+  std::vector<Share> shares;  // one for each thread, the caller's first
   const std::chrono::microseconds patience;
   std::mutex caller;                    // held by the thread whose job the workers serve
   std::atomic<Job*> open{nullptr};      // the job that workers may enter, if any
@@ -158,8 +172,8 @@ void CpuContext::run(int64_t tasks, Task task, const void* body) {
     for (int64_t i = 0; i < tasks; ++i) task(body, i);
     return;
   }
-  Pool::Job job(task, body, tasks);
-  pool_->run(job);
+  Pool::Job job{.task = task, .body = body};
+  pool_->run(job, tasks);
   if (job.error) std::rethrow_exception(job.error);
 }
 
