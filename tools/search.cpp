@@ -12,6 +12,7 @@
 #include "engine/error.h"
 #include "engine/process.h"
 #include "engine/runtime.h"
+#include "engine/storage.h"
 #include "nas/checkpoint.h"
 #include "nas/environment.h"
 #include "nas/run_directory.h"
@@ -219,6 +220,7 @@ int search(const Arguments& args, Console& console) {
   if (args.profile) profiler.emplace();
   Observer observer(search, directory, console, profiler ? &*profiler : nullptr);
   const SearchResult result = search.run(observer);
+  release_unused_memory();  // whoever draws the pictures needs some
   const std::vector<std::string> written = directory.finish(search, result);
   if (result.finished) {
     console.note(

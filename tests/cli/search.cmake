@@ -94,6 +94,19 @@ if(EXISTS ${WORK}/dry)
   message(SEND_ERROR "a dry run created its run directory")
 endif()
 
+# What it foretells is what the process then takes, within 5 %.
+if(NOT SANITIZED)
+  set(sized --train-size 128 --layers 3 --channels 8 --batch 32 --epochs 1 --method darts-1st)
+  oche(0 search ${sized} --dry-run --json)
+  string(JSON foretold GET "${out}" peak_resident_bytes)
+  oche(0 search ${sized} --out sized --json --quiet)
+  string(JSON taken GET "${out}" peak_resident_bytes)
+  math(EXPR percent "100 * ${foretold} / ${taken}")
+  if(percent LESS 95 OR percent GREATER 104)
+    message(SEND_ERROR "foretold ${foretold} bytes, taken ${taken}")
+  endif()
+endif()
+
 # search_with_signals(NAME COMMANDS): a search that the shell COMMANDS interrupt after its first epoch.
 macro(search_with_signals name commands)
   list(JOIN TINY " " arguments)
