@@ -65,9 +65,9 @@ std::string table_line(const Measurement& m, const Roofs& roofs, size_t width) {
   }
   const Rates r = rates(m.bytes, m.flops, m.median(), roofs);
   const auto percent = [&](double value, Bound bound) {
-    return fmt::format("{:>8}{}", three_digits(value), r.bound == bound ? '*' : ' ');
+    return fmt::format(" {:>8}{}", three_digits(value), r.bound == bound ? '*' : ' ');
   };
-  return fmt::format("{}  {:>9}{:>9}{:>10} {}{}\n",
+  return fmt::format("{}  {:>9} {:>9} {:>9} {}{}\n",
                      line,
                      format_seconds(m.median()),
                      three_digits(r.bytes_per_second / 1e9),
@@ -131,7 +131,7 @@ std::string to_csv(const Report& report) {
 
 std::string to_table(const Report& report) {
   const size_t width = std::max<size_t>(3, longest_name(report));
-  std::string text = fmt::format("{:<{}}  {:>9}{:>9}{:>10} {:>9}{:>9}\n",
+  std::string text = fmt::format("{:<{}}  {:>9} {:>9} {:>9} {:>10}{:>10}\n",
                                  "row",
                                  width,
                                  "median",

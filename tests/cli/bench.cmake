@@ -85,7 +85,7 @@ endif()
 
 # A table, with the named row in it; other dtypes.
 oche(0 bench dot/elements:100 ${tiny} --dtype f64)
-expect_match("${out}" "^row +median .*\ndot/elements:100  +[0-9.]+ [nu]s .*\\*.*\n\\* of the roof that binds; 2 threads: ")
+expect_match("${out}" "^row +median .*\ndot/elements:100  +[0-9.]+ [num]s .*\\*.*\n\\* of the roof that binds; 2 threads: ")
 
 # Comparison.
 oche(0 bench --compare rows.json rows.json)
