@@ -44,7 +44,7 @@ LoaderOptions loader_options(const SearchConfig& c, std::string_view half) {
   return {.batch = c.batch,
           .seed = c.seed,
           .stream = module_id(half),
-          .augment = {.crop_flip = c.augment, .cutout = c.cutout},
+          .augment = {.crop = c.augment, .flip = c.augment && c.flip, .cutout = c.cutout},
           .dtype = c.dtype};
 }
 
@@ -242,15 +242,11 @@ double Search::accuracy(const std::vector<int64_t>& images, const CellMixtures& 
   return static_cast<double>(right) / static_cast<double>(images.size());
 }
 
-SearchCost estimate_cost(const SearchConfig& c,
-                         int64_t training_images,
-                         int64_t image_size,
-                         int64_t image_channels,
-                         int64_t classes) {
+SearchCost estimate_cost(const SearchConfig& c, const DatasetShape& set) {
   validate(c);
   const DryRun dry_run;
-  SearchState state(c, image_channels, classes);
-  const Batch batch{Tensor::empty({c.batch, image_size, image_size, image_channels}, c.dtype),
+  SearchState state(c, set.channels, set.classes);
+  const Batch batch{Tensor::empty({c.batch, set.height, set.width, set.channels}, c.dtype),
                     Tensor::empty({c.batch}, DType::kInt64)};
   const int64_t macs_before = mac_count();
   state.network.forward(batch.images, state.arch.mixtures(), {});
@@ -261,16 +257,15 @@ SearchCost estimate_cost(const SearchConfig& c,
   reset_peak_memory();
   for (int64_t step = 0; step < 2; ++step) state.step(batch, validation, c.lr, step);
   const MemoryStats memory = memory_stats();
-  const int64_t image = image_size * image_size * image_channels,
-                batches = 2 * BatchLoader::kMostBatches * c.batch * image * size_of(c.dtype);
-  const int64_t used = c.train_size > 0 ? std::min(c.train_size, training_images) : training_images;
+  const int64_t batches = 2 * BatchLoader::kMostBatches * batch.images.numel() * size_of(c.dtype);
+  const int64_t used = c.train_size > 0 ? std::min(c.train_size, set.images) : set.images;
   const auto train_images =
       static_cast<int64_t>(std::llround(c.train_fraction * static_cast<double>(used)));
   return {.weights = state.network.weights().numel(),
           .alphas = state.arch.alphas().numel(),
           .macs_per_image = macs,
           .tensor_bytes = memory.peak,
-          .memory_bytes = memory.peak_extent + training_images * image + batches,
+          .memory_bytes = memory.peak_extent + set.bytes() + batches,
           .steps = c.epochs * (train_images / c.batch)};
 }
 

@@ -118,10 +118,6 @@ struct SearchCost {
   int64_t memory_bytes;     // what the process holds for tensors, images and batches
   int64_t steps;            // of the whole search
 };
-SearchCost estimate_cost(const SearchConfig& config,
-                         int64_t training_images,
-                         int64_t image_size,
-                         int64_t image_channels,
-                         int64_t classes);
+SearchCost estimate_cost(const SearchConfig& config, const DatasetShape& set);
 
 }  // namespace oche::nas

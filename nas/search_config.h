@@ -19,7 +19,8 @@ struct SearchConfig {
   int64_t train_size = 0;  // images used in all; 0: the whole training set
   double train_fraction =
       0.5;              // of these, the share that trains the weights; the rest is the search half
-  bool augment = true;  // random crop and flip
+  bool augment = true;  // random crop, and flip if that is allowed:
+  bool flip = true;     // a mirrored image is still one of its class
   int64_t cutout = 0;   // side of the erased square, pixels; 0: none
 
   // Network.

@@ -1,18 +1,14 @@
-// Data sets: CIFAR-10 files, the generated patterns, augmentation, splits.
+// The generated patterns, channel statistics, augmentation, splits.
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <numeric>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "engine/error.h"
 #include "engine/random.h"
 #include "nas/data/augment.h"
-#include "nas/data/cifar10.h"
 #include "nas/data/patterns.h"
 #include "nas/data/split.h"
 #include "tests/support/catch.h"
@@ -22,29 +18,8 @@
 using namespace oche;
 using namespace oche::nas;
 using namespace oche::test;
-namespace fs = std::filesystem;
 
 namespace {
-
-constexpr int64_t kRecord = 3073;
-
-// Records with labels 0, 1, 2, ... mod 10; byte p of plane c of record r is (r + 3 p + 50 c) mod
-// 256.
-std::string records(int64_t count) {
-  std::string bytes;
-  for (int64_t r = 0; r < count; ++r) {
-    bytes += static_cast<char>(r % 10);
-    for (int c = 0; c < 3; ++c) {
-      for (int p = 0; p < 1024; ++p)
-        bytes += static_cast<char>((r + int64_t{3} * p + int64_t{50} * c) % 256);
-    }
-  }
-  return bytes;
-}
-
-void write(const fs::path& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
 
 std::vector<int64_t> class_counts(const Dataset& set, const std::vector<int64_t>& images) {
   std::vector<int64_t> counts(static_cast<size_t>(set.classes));
@@ -63,90 +38,6 @@ std::vector<T> augmented(const Dataset& set,
 }
 
 }  // namespace
-
-TEST_CASE("CIFAR-10 records become NHWC images") {
-  const TemporaryDirectory directory;
-  const fs::path file = directory.path() / "batch.bin";
-  write(file, records(12));
-  Dataset set;
-  append_cifar10_file(file, 12, set);
-  append_cifar10_file(file, 12, set);
-  REQUIRE(set.labels.size() == 24);
-  REQUIRE(set.pixels.size() == size_t{24} * 3072);
-  CHECK(set.labels[11] == 1);
-  for (const auto& [r, p, c] :
-       {std::array{0, 0, 0}, {0, 1, 0}, {0, 0, 2}, {7, 1023, 1}, {11, 500, 2}}) {
-    CAPTURE(r, p, c);
-    CHECK(set.pixels[static_cast<size_t>(12 + r) * 3072 + static_cast<size_t>(p * 3 + c)] ==
-          (r + 3 * p + 50 * c) % 256);
-  }
-}
-
-TEST_CASE("a malformed CIFAR-10 file is refused with the byte's offset") {
-  struct Row {
-    std::string name;
-    int64_t bytes;
-    int64_t bad_label_at;  // record, or -1
-    std::string fault, offset;
-  };
-  const int64_t whole = 4 * kRecord;
-  const std::vector<Row> rows = {
-      {"empty", 0, -1, "0 bytes, expected 12292", "at byte 0"},
-      {"short by one", whole - 1, -1, "12291 bytes, expected 12292", "at byte 12291"},
-      {"short by a record", 3 * kRecord, -1, "9219 bytes, expected 12292", "at byte 9219"},
-      {"long by one", whole + 1, -1, "12293 bytes, expected 12292", "at byte 12292"},
-      {"first label", whole, 0, "label 10, expected 0 to 9", "at byte 0"},
-      {"last label", whole, 3, "label 10, expected 0 to 9", "at byte 9219"}};
-  const TemporaryDirectory directory;
-  for (const Row& row : rows) {
-    std::string bytes = records(5).substr(0, static_cast<size_t>(row.bytes));
-    if (row.bad_label_at >= 0) bytes[static_cast<size_t>(row.bad_label_at * kRecord)] = 10;
-    const fs::path file = directory.path() / row.name;
-    write(file, bytes);
-    Dataset set;
-    const auto message = message_of<DataError>([&] { append_cifar10_file(file, 4, set); });
-    CAPTURE(message);
-    CHECK(contains(message, file.string()));
-    CHECK(contains(message, row.fault));
-    CHECK(contains(message, row.offset + ";"));
-  }
-  Dataset set;
-  const fs::path missing = directory.path() / "missing";
-  CHECK(contains(message_of<DataError>([&] { append_cifar10_file(missing, 4, set); }),
-                 "cannot be read"));
-}
-
-TEST_CASE("a missing CIFAR-10 says what was expected where") {
-  const TemporaryDirectory directory;
-  const auto message = [&] {
-    return message_of<DataError>([&] { load_cifar10(directory.path()); });
-  };
-  const std::vector<std::string> parts = {
-      directory.path().string(),
-      "missing data_batch_1.bin, data_batch_2.bin",
-      "test_batch.bin",
-      "30730000 bytes",
-      "cifar-10-batches-bin/",
-      "cifar-10-binary.tar.gz",
-      "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-      "scripts/get_data.sh cifar10 '"};
-  for (const std::string& part : parts) {
-    CAPTURE(part);
-    CHECK(contains(message(), part));
-  }
-  CHECK_FALSE(contains(message(), "\n"));
-
-  // The folder inside is found, and only what it lacks is named; then files are held to their full
-  // size.
-  const fs::path folder = directory.path() / "cifar-10-batches-bin";
-  fs::create_directory(folder);
-  for (int i = 1; i <= 5; ++i)
-    write(folder / ("data_batch_" + std::to_string(i) + ".bin"), records(1));
-  CHECK(contains(message(), "missing test_batch.bin;"));
-  write(folder / "test_batch.bin", records(1));
-  CHECK(contains(message(),
-                 "data_batch_1.bin': 3073 bytes, expected 30730000 (10000 records of 3073)"));
-}
 
 TEST_CASE("patterns are balanced, seeded, and the same bytes everywhere") {
   const TrainTest sets = make_patterns({.seed = 0, .train = 60, .test = 20});
@@ -182,12 +73,12 @@ TEST_CASE("normalisation alone keeps every pixel in place") {
   Dataset set = marked_images(2);
   set.mean = {0.5, 0.25};
   set.deviation = {0.2, 0.1};
-  const auto out = augmented<double>(set, {.crop_flip = false}, {}, 1);
+  const auto out = augmented<double>(set, {.crop = false, .flip = false}, {}, 1);
   for (size_t i = 0; i < out.size(); ++i) {
     const double byte = set.pixels[out.size() + i];
     CHECK(out[i] == Approx((byte / 255 - set.mean[i % 2]) / set.deviation[i % 2]));
   }
-  const auto narrow = augmented<float>(set, {.crop_flip = false}, {}, 1);
+  const auto narrow = augmented<float>(set, {.crop = false, .flip = false}, {}, 1);
   for (size_t i = 0; i < out.size(); ++i) CHECK(narrow[i] == static_cast<float>(out[i]));
   std::vector<double> unused(out);
   CHECK_THROWS_AS(ImageWriter<double>(set, {}).write(2, {}, unused.data()), std::invalid_argument);
@@ -226,8 +117,9 @@ TEST_CASE("padding is black before normalisation, cutout is the mean after it") 
   for (const Row& row : std::vector<Row>{
            {4, 4, 4, 16}, {4, 0, 0, 4}, {4, 7, 7, 9}, {3, 0, 4, 6}, {1, 7, 0, 1}, {40, 3, 3, 64}}) {
     CAPTURE(row.side, row.y, row.x);
-    const auto out = augmented<double>(
-        set, {.crop_flip = false, .cutout = row.side}, {.cutout_y = row.y, .cutout_x = row.x});
+    const auto out = augmented<double>(set,
+                                       {.crop = false, .flip = false, .cutout = row.side},
+                                       {.cutout_y = row.y, .cutout_x = row.x});
     CHECK(std::count(out.begin(), out.end(), 0.0) == 2 * row.zeros);
     CHECK(out[static_cast<size_t>((row.y * 8 + row.x) * 2)] == 0);
   }
@@ -235,19 +127,26 @@ TEST_CASE("padding is black before normalisation, cutout is the mean after it") 
 
 TEST_CASE("augmentation is drawn by address and covers its range") {
   const Dataset set = marked_images(1, 32, 32);
-  const auto draw =
-      [&](uint64_t seed, uint64_t stream, int64_t epoch, int64_t index, bool crop_flip = true) {
-        const Augmentation a = draw_augmentation(
-            seed, stream, epoch, index, set, {.crop_flip = crop_flip, .cutout = 16});
-        return std::array<int64_t, 5>{a.dy, a.dx, a.flip, a.cutout_y, a.cutout_x};
-      };
+  const auto draw = [&](uint64_t seed,
+                        uint64_t stream,
+                        int64_t epoch,
+                        int64_t index,
+                        bool crop = true,
+                        bool flip = true) {
+    const Augmentation a = draw_augmentation(
+        seed, stream, epoch, index, set, {.crop = crop, .flip = flip, .cutout = 16});
+    return std::array<int64_t, 5>{a.dy, a.dx, a.flip, a.cutout_y, a.cutout_x};
+  };
   CHECK(draw(1, 2, 3, 4) == draw(1, 2, 3, 4));
   CHECK(draw(1, 2, 3, 4) != draw(2, 2, 3, 4));
   CHECK(draw(1, 2, 3, 4) != draw(1, 3, 3, 4));
   CHECK(draw(1, 2, 3, 4) != draw(1, 2, 4, 4));
   CHECK(draw(1, 2, 3, 4) != draw(1, 2, 3, 5));
-  const auto plain = draw(1, 2, 3, 4, false), full = draw(1, 2, 3, 4);
-  CHECK(plain == std::array<int64_t, 5>{0, 0, 0, full[3], full[4]});
+  const auto full = draw(1, 2, 3, 6);
+  CHECK(full[2] == 1);
+  CHECK(draw(1, 2, 3, 6, false, true) == std::array<int64_t, 5>{0, 0, 1, full[3], full[4]});
+  CHECK(draw(1, 2, 3, 6, true, false) ==
+        std::array<int64_t, 5>{full[0], full[1], 0, full[3], full[4]});
 
   std::array<std::set<int64_t>, 5> values;
   int flips = 0;
@@ -263,6 +162,37 @@ TEST_CASE("augmentation is drawn by address and covers its range") {
     CHECK(std::ssize(values[k]) == ends[k][1] - ends[k][0] + 1);
   }
   CHECK(flips == Approx(1000).margin(120));
+}
+
+TEST_CASE("the margin of a crop goes with the side") {
+  CHECK(crop_margin(28) == 4);
+  CHECK(crop_margin(32) == 4);
+  CHECK(crop_margin(64) == 8);
+  CHECK(crop_margin(3) == 0);
+  const Dataset set = marked_images(1, 3, 16);
+  std::set<int64_t> rows, columns;
+  for (int64_t i = 0; i < 200; ++i) {
+    const Augmentation a = draw_augmentation(1, 2, 3, i, set, {});
+    rows.insert(a.dy);
+    columns.insert(a.dx);
+  }
+  CHECK(rows == std::set<int64_t>{0});
+  CHECK(columns == std::set<int64_t>{-2, -1, 0, 1, 2});
+}
+
+TEST_CASE("images of floats are measured and normalised as they are") {
+  Dataset set{.name = "floats", .classes = 2, .height = 1, .width = 2, .channels = 2};
+  set.values = {-1, 5, 3, 5, 0, 5, 2, 5};
+  set.labels = {0, 1};
+  measure_channels(set);
+  CHECK(set.mean == std::vector<double>{1, 5});
+  CHECK(set.deviation[0] == Approx(std::sqrt(2.5)));
+  CHECK(set.deviation[1] == 1);  // does not vary
+  const auto out = augmented<double>(set, {}, {.dx = 1}, 1);
+  CHECK(out[0] == Approx((2 - 1) / std::sqrt(2.5)));
+  CHECK(out[1] == 0);
+  CHECK(out[2] == Approx((0 - 1) / std::sqrt(2.5)));  // beyond the border: 0 before normalisation
+  CHECK(out[3] == -5);
 }
 
 TEST_CASE("selection takes equal numbers of each class") {

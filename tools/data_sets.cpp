@@ -5,50 +5,64 @@
 
 #include <algorithm>
 #include <stdexcept>
-#include <system_error>
 
 #include "engine/error.h"
-#include "nas/data/cifar10.h"
+#include "nas/data/cifar.h"
+#include "nas/data/mnist.h"
 #include "nas/data/patterns.h"
 
 namespace oche::tools {
 namespace {
 
 namespace fs = std::filesystem;
+using nas::Cifar, nas::DatasetShape, nas::Mnist, nas::Part;
 
-constexpr nas::PatternsOptions kPatterns;  // the same images for every seed of a search
-
-nas::Dataset train_patterns(const fs::path&) {
-  nas::PatternsOptions options = kPatterns;
-  options.test = 0;
-  return nas::make_patterns(options).train;
+// The same images for every seed of a search.
+nas::Dataset load_patterns(const fs::path&, Part part) {
+  nas::PatternsOptions options;
+  if (part == Part::kTrain) {
+    options.test = 0;
+    return nas::make_patterns(options).train;
+  }
+  return nas::make_patterns(options).test;
 }
 
-// scripts/get_data.sh makes DIR/cifar10/cifar-10-batches-bin; DIR may also be one of the latter
-// two.
-nas::Dataset train_cifar10(const fs::path& directory) {
-  std::error_code ignored;
-  const bool here = fs::exists(directory / "data_batch_1.bin", ignored) ||
-                    fs::exists(directory / "cifar-10-batches-bin", ignored);
-  return nas::load_cifar10(here ? directory : directory / "cifar10").train;
+DatasetShape patterns_shape(const fs::path&) {
+  return {.images = nas::PatternsOptions().train,
+          .height = 32,
+          .width = 32,
+          .channels = 3,
+          .classes = 10};
 }
 
+template <Cifar kWhich>
+DatasetShape cifar_shape(const fs::path&) {
+  return nas::cifar_shape(kWhich);
+}
+
+template <Cifar kWhich>
+nas::Dataset load_cifar(const fs::path& data, Part part) {
+  return nas::load_cifar(kWhich, data, part);
+}
+
+DatasetShape mnist_shape(const fs::path&) {
+  return nas::kMnistShape;
+}
+
+template <Mnist kWhich>
+nas::Dataset load_mnist(const fs::path& data, Part part) {
+  return nas::load_mnist(kWhich, data, part);
+}
+
+// clang-format off
 constexpr DataSet kDataSets[] = {
-    {.name = "patterns",
-     .train_images = kPatterns.train,
-     .side = 32,
-     .channels = 3,
-     .classes = 10,
-     .downloaded = false,
-     .load_train = train_patterns},
-    {.name = "cifar10",
-     .train_images = 50'000,
-     .side = 32,
-     .channels = 3,
-     .classes = 10,
-     .downloaded = true,
-     .load_train = train_cifar10},
+    {"patterns", Origin::kGenerated, true, patterns_shape, load_patterns},
+    {"cifar10", Origin::kDownloaded, true, cifar_shape<Cifar::k10>, load_cifar<Cifar::k10>},
+    {"cifar100", Origin::kDownloaded, true, cifar_shape<Cifar::k100>, load_cifar<Cifar::k100>},
+    {"mnist", Origin::kDownloaded, false, mnist_shape, load_mnist<Mnist::kDigits>},
+    {"fashion-mnist", Origin::kDownloaded, true, mnist_shape, load_mnist<Mnist::kFashion>},
 };
+// clang-format on
 
 }  // namespace
 

@@ -1,7 +1,6 @@
 // The data sets that the command line offers.
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -12,15 +11,17 @@
 
 namespace oche::tools {
 
-// What is known of one without reading it.
+enum class Origin { kGenerated, kDownloaded, kOwn };  // kOwn: at the path that --data names
+
 struct DataSet {
   std::string_view name;
-  int64_t train_images, side, channels, classes;
-  bool downloaded;  // false: generated, needs no files
-  // Its training images. Throws DataError.
-  nas::Dataset (*load_train)(const std::filesystem::path& directory);
+  Origin origin;
+  bool flip;  // true iff a mirrored image is still one of its class: the default of --flip
+  nas::DatasetShape (*shape)(const std::filesystem::path& data);  // touches files of kOwn alone
+  nas::Dataset (*load)(const std::filesystem::path& data, nas::Part part);
 };
 
+// All functions of a data set throw DataError.
 std::span<const DataSet> data_sets();
 std::vector<std::string> data_set_names();
 const DataSet& find_data_set(std::string_view name);  // one of data_sets()

@@ -42,9 +42,9 @@ bool draws_pictures() {
 
 // "ok", or what is wrong and how to get it.
 std::string state_of(const DataSet& set, const std::string& directory) {
-  if (!set.downloaded) return "ok (generated)";
+  if (set.origin == Origin::kGenerated) return "ok (generated)";
   try {
-    set.load_train(directory);
+    for (const nas::Part part : {nas::Part::kTrain, nas::Part::kTest}) set.load(directory, part);
     return "ok";
   } catch (const DataError& e) {
     return e.what();
@@ -60,6 +60,7 @@ Json examine(const std::string& data_directory) {
   report["memory_free_bytes"] = memory_bytes(_SC_AVPHYS_PAGES);
   report["graphviz"] = draws_pictures();
   for (const DataSet& set : data_sets()) {
+    if (set.origin == Origin::kOwn) continue;
     report["data_sets"][std::string(set.name)] = state_of(set, data_directory);
   }
   return report;

@@ -122,15 +122,15 @@ void use_threads(int threads) {
   set_num_threads(std::max(1, threads - 1));
 }
 
-nas::SearchCost cost_of(const SearchConfig& config, const DataSet& set) {
-  if (config.train_size > set.train_images) {
+nas::SearchCost cost_of(const SearchConfig& config) {
+  const nas::DatasetShape shape = find_data_set(config.dataset).shape(config.data_dir);
+  if (config.train_size > shape.images) {
     throw UsageError(fmt::format("--train-size: {} is not allowed; {} has {} training images",
                                  config.train_size,
-                                 set.name,
-                                 set.train_images));
+                                 config.dataset,
+                                 shape.images));
   }
-  const nas::SearchCost cost =
-      nas::estimate_cost(config, set.train_images, set.side, set.channels, set.classes);
+  const nas::SearchCost cost = nas::estimate_cost(config, shape);
   if (cost.steps == 0) {
     throw UsageError(fmt::format(
         "--batch: {} is not allowed; more than the images that train the weights", config.batch));
@@ -143,7 +143,7 @@ double mebibytes(int64_t bytes) {
 }
 
 int dry_run(const SearchConfig& config, bool as_json) {
-  const nas::SearchCost cost = cost_of(config, find_data_set(config.dataset));
+  const nas::SearchCost cost = cost_of(config);
   // The program itself and a step's graph are here, the rest would come.
   const int64_t resident = peak_resident_bytes() + cost.memory_bytes;
   if (as_json) {
@@ -199,7 +199,8 @@ int search(const Arguments& args, Console& console) {
   use_threads(args.threads);
   if (args.dry_run) return dry_run(config, args.json);
 
-  const nas::Dataset images = find_data_set(config.dataset).load_train(config.data_dir);
+  const nas::Dataset images =
+      find_data_set(config.dataset).load(config.data_dir, nas::Part::kTrain);
   nas::Search search(config, images);
   if (!args.init.empty()) nas::load_initial_state(search.state(), args.init);
 

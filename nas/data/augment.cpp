@@ -11,8 +11,6 @@
 namespace oche::nas {
 namespace {
 
-constexpr int64_t kPadding = 4;
-
 // Sets the part of the square that lies inside the image to 0, which is the mean.
 template <typename T>
 void cut_out(const Dataset& set, int64_t side, const Augmentation& a, T* out) {
@@ -39,11 +37,11 @@ Augmentation draw_augmentation(uint64_t seed,
   Augmentation a;
   a.cutout_y = below(set.height);
   a.cutout_x = below(set.width);
-  if (options.crop_flip) {
-    a.dy = below(2 * kPadding + 1) - kPadding;
-    a.dx = below(2 * kPadding + 1) - kPadding;
-    a.flip = below(2) == 1;
-  }
+  const int64_t margin_y = crop_margin(set.height), margin_x = crop_margin(set.width);
+  const int64_t dy = below(2 * margin_y + 1) - margin_y, dx = below(2 * margin_x + 1) - margin_x;
+  const bool flip = below(2) == 1;
+  if (options.crop) a.dy = dy, a.dx = dx;
+  a.flip = options.flip && flip;
   return a;
 }
 
@@ -70,15 +68,26 @@ void ImageWriter<T>::write(int64_t index, const Augmentation& a, T* out) const {
                     set_->name));
   }
   const int64_t H = set_->height, W = set_->width, C = set_->channels;
-  const uint8_t* image = set_->pixels.data() + index * set_->image_size();
-  T* pixel = out;
-  for (int64_t y = 0; y < H; ++y) {
-    for (int64_t x = 0; x < W; ++x, pixel += C) {
-      const int64_t from_y = y + a.dy, from_x = (a.flip ? W - 1 - x : x) + a.dx;
-      const bool inside = from_y >= 0 && from_y < H && from_x >= 0 && from_x < W;
-      const uint8_t* source = image + (from_y * W + from_x) * C;
-      for (int64_t c = 0; c < C; ++c) pixel[c] = levels_[c * 256 + (inside ? source[c] : 0)];
+  const auto write_pixels = [&](const auto* images, const auto& normalised) {
+    const auto* image = images + index * set_->image_size();
+    T* pixel = out;
+    for (int64_t y = 0; y < H; ++y) {
+      for (int64_t x = 0; x < W; ++x, pixel += C) {
+        const int64_t from_y = y + a.dy, from_x = (a.flip ? W - 1 - x : x) + a.dx;
+        const bool inside = from_y >= 0 && from_y < H && from_x >= 0 && from_x < W;
+        const auto* source = image + (from_y * W + from_x) * C;
+        for (int64_t c = 0; c < C; ++c) pixel[c] = normalised(inside ? source[c] : 0, c);
+      }
     }
+  };
+  if (set_->values.empty()) {
+    write_pixels(set_->pixels.data(),
+                 [&](int level, int64_t c) { return levels_[c * 256 + level]; });
+  } else {
+    write_pixels(set_->values.data(), [&](double value, int64_t c) {
+      const auto channel = static_cast<size_t>(c);
+      return static_cast<T>((value - set_->mean[channel]) / set_->deviation[channel]);
+    });
   }
   if (cutout_ > 0) cut_out(*set_, cutout_, a, out);
 }

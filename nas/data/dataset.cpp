@@ -4,27 +4,36 @@
 #include <cmath>
 
 namespace oche::nas {
+namespace {
 
-void measure_channels(TrainTest& sets) {
-  Dataset& train = sets.train;
-  const auto channels = static_cast<size_t>(train.channels);
-  std::vector<uint64_t> sum(channels), squares(channels);  // integers, hence exact
-  for (size_t i = 0; i < train.pixels.size(); ++i) {
-    const uint64_t p = train.pixels[i];
-    sum[i % channels] += p;
-    squares[i % channels] += p * p;
+template <typename Sum, typename Element>
+void measure(const std::vector<Element>& elements, double scale, Dataset& set) {
+  const auto channels = static_cast<size_t>(set.channels);
+  std::vector<Sum> sum(channels), squares(channels);
+  for (size_t i = 0; i < elements.size(); ++i) {
+    const Sum v = elements[i];
+    sum[i % channels] += v;
+    squares[i % channels] += v * v;
   }
-  train.mean.assign(channels, 0);
-  train.deviation.assign(channels, 1);
-  const auto count = static_cast<double>(train.height * train.width * train.size());
+  set.mean.assign(channels, 0);
+  set.deviation.assign(channels, 1);
+  const auto count = static_cast<double>(set.height * set.width * set.size());
   for (size_t c = 0; c < channels && count > 0; ++c) {
     const double mean = static_cast<double>(sum[c]) / count;
     const double variance = std::fma(-mean, mean, static_cast<double>(squares[c]) / count);
-    train.mean[c] = mean / 255;
-    train.deviation[c] = variance > 0 ? std::sqrt(variance) / 255 : 1;
+    set.mean[c] = mean / scale;
+    if (variance > 0) set.deviation[c] = std::sqrt(variance) / scale;
   }
-  sets.test.mean = train.mean;
-  sets.test.deviation = train.deviation;
+}
+
+}  // namespace
+
+void measure_channels(Dataset& set) {
+  if (set.values.empty()) {
+    measure<uint64_t>(set.pixels, 255, set);  // sums of integers, hence exact
+  } else {
+    measure<double>(set.values, 1, set);
+  }
 }
 
 }  // namespace oche::nas

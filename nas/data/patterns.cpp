@@ -141,7 +141,9 @@ Dataset make_set(uint64_t seed, std::string_view which, int64_t size) {
 TrainTest make_patterns(const PatternsOptions& options) {
   TrainTest sets{make_set(options.seed, "train", options.train),
                  make_set(options.seed, "test", options.test)};
-  measure_channels(sets);
+  measure_channels(sets.train);
+  sets.test.mean = sets.train.mean;
+  sets.test.deviation = sets.train.deviation;
   return sets;
 }
 

@@ -17,6 +17,10 @@
 
 namespace oche::nas {
 
+struct TrainTest {
+  Dataset train, test;
+};
+
 struct PatternsOptions {
   uint64_t seed = 0;
   int64_t train = 10'000;
