@@ -38,6 +38,18 @@ if(PkgConfig_FOUND)
   endif()
 endif()
 
+# Optional: the images of `--dataset folder` (targets PNG::PNG, JPEG::JPEG).
+set(OCHE_PNG_STATUS "not found: folders of PNG images are refused (Debian: libpng-dev)")
+set(OCHE_JPEG_STATUS "not found: folders of JPEG images are refused (Debian: libjpeg-dev)")
+find_package(PNG QUIET)
+if(PNG_FOUND)
+  set(OCHE_PNG_STATUS "${PNG_VERSION_STRING}")
+endif()
+find_package(JPEG QUIET)
+if(JPEG_FOUND)
+  set(OCHE_JPEG_STATUS "${JPEG_VERSION}")
+endif()
+
 # Optional: what `oche bench` holds the kernels against. oneDNN is told how many threads through OpenMP.
 set(OCHE_ONEDNN_STATUS "not found: no baseline rows onednn/ (Debian: libdnnl-dev)")
 set(OCHE_OPENBLAS_STATUS "not found: no baseline rows openblas/ (Debian: libopenblas-dev)")

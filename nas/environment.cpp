@@ -16,6 +16,7 @@
 
 #include "engine/runtime.h"
 #include "engine/sha256.h"
+#include "nas/data/image_file.h"
 
 #if defined(__GLIBC__)
 #include <gnu/libc-version.h>
@@ -90,6 +91,8 @@ json libraries() {
 #if OCHE_HAVE_GRAPHVIZ
   versions["graphviz"] = PACKAGE_VERSION;
 #endif
+  if (const std::string png = libpng_version(); !png.empty()) versions["libpng"] = png;
+  if (const std::string jpeg = libjpeg_version(); !jpeg.empty()) versions["libjpeg"] = jpeg;
   return versions;
 }
 

@@ -162,12 +162,15 @@ FactorizedReduce::FactorizedReduce(int64_t in, int64_t out, DType dtype)
 }
 
 Tensor FactorizedReduce::forward(const Tensor& x, const Pass& pass) const {
-  if (x.rank() != 4 || x.size(1) % 2 != 0 || x.size(2) % 2 != 0) {
+  if (x.rank() != 4) {
     throw std::invalid_argument(
-        fmt::format("factorized reduce: shape {}; expected (N, H, W, C) with even H and W",
-                    to_string(x.shape())));
+        fmt::format("factorized reduce: shape {}; expected (N, H, W, C)", to_string(x.shape())));
   }
-  const Tensor shifted = slice(slice(x, 1, 1, x.size(1)), 2, 1, x.size(2));
+  Tensor shifted = x;
+  for (const int dim : {1, 2}) {
+    shifted = slice(shifted, dim, 1, x.size(dim));
+    if (x.size(dim) % 2 != 0) shifted = pad(shifted, dim, 0, 1);
+  }
   return norm_.forward(concat({conv_1_.forward(x), conv_2_.forward(shifted)}, 3), pass);
 }
 

@@ -11,7 +11,7 @@
 
 namespace oche::nas {
 
-// A candidate on an edge: (N, H, W, C) -> (N, H / stride, W / stride, C).
+// A candidate on an edge: (N, H, W, C) -> (N, H / stride, W / stride, C), rounded up.
 class Primitive : public Module {
  public:
   virtual Tensor forward(const Tensor& x, const Pass& pass) const = 0;
@@ -40,9 +40,9 @@ class ReluConvBn : public Primitive {
   BatchNorm2d& norm_;
 };
 
-// Halves height and width (both even) without losing pixels: relu, two 1x1 convolutions of stride
-// 2, one a pixel further down and right, side by side, batch normalisation. (N, H, W, in) -> (N,
-// H/2, W/2, out), out even.
+// Halves height and width, rounded up, without losing pixels: relu, two 1x1 convolutions of stride
+// 2, one a pixel further down and right, side by side, batch normalisation. There an odd side ends
+// with zeros, where the original code fails. (N, H, W, in) -> (N, (H+1)/2, (W+1)/2, out), out even.
 class FactorizedReduce : public Primitive {
  public:
   FactorizedReduce(int64_t in, int64_t out, DType dtype);

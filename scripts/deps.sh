@@ -6,6 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 required=(g++ cmake ninja-build git catch2 libfmt-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libbenchmark-dev)
 optional=(
   libgraphviz-dev pkg-config  # pictures of cells
+  libpng-dev libjpeg-dev      # folders of images
   ccache                      # faster rebuilds
   clang-format shellcheck     # the checks of .ci/run
   clang-tidy                  # scripts/tidy.sh

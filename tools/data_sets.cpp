@@ -7,7 +7,9 @@
 #include <stdexcept>
 
 #include "engine/error.h"
+#include "nas/data/arrays.h"
 #include "nas/data/cifar.h"
+#include "nas/data/image_folder.h"
 #include "nas/data/mnist.h"
 #include "nas/data/patterns.h"
 
@@ -61,6 +63,8 @@ constexpr DataSet kDataSets[] = {
     {"cifar100", Origin::kDownloaded, true, cifar_shape<Cifar::k100>, load_cifar<Cifar::k100>},
     {"mnist", Origin::kDownloaded, false, mnist_shape, load_mnist<Mnist::kDigits>},
     {"fashion-mnist", Origin::kDownloaded, true, mnist_shape, load_mnist<Mnist::kFashion>},
+    {"folder", Origin::kOwn, true, nas::image_folder_shape, nas::load_image_folder},
+    {"arrays", Origin::kOwn, true, nas::arrays_shape, nas::load_arrays},
 };
 // clang-format on
 

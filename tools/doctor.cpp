@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/error.h"
+#include "nas/data/image_file.h"
 #include "nas/environment.h"
 #include "nas/picture.h"
 #include "nas/published.h"
@@ -59,6 +60,8 @@ Json examine(const std::string& data_directory) {
   report["memory_bytes"] = memory_bytes(_SC_PHYS_PAGES);
   report["memory_free_bytes"] = memory_bytes(_SC_AVPHYS_PAGES);
   report["graphviz"] = draws_pictures();
+  report["png"] = !nas::libpng_version().empty();
+  report["jpeg"] = !nas::libjpeg_version().empty();
   for (const DataSet& set : data_sets()) {
     if (set.origin == Origin::kOwn) continue;
     report["data_sets"][std::string(set.name)] = state_of(set, data_directory);
@@ -87,6 +90,13 @@ void print_text(const Json& report) {
              report["graphviz"].get<bool>()
                  ? "yes: cells are drawn as SVG"
                  : "no: cells are written as DOT text (Debian: libgraphviz-dev, then build again)");
+  const auto library = [&](const char* key, const char* package) {
+    return report[key].get<bool>() ? std::string("yes")
+                                   : fmt::format("no (Debian: {}, then build again)", package);
+  };
+  fmt::print("images        PNG {}, JPEG {}\n",
+             library("png", "libpng-dev"),
+             library("jpeg", "libjpeg-dev"));
   for (const auto& [name, state] : report["data_sets"].items()) {
     fmt::print("data set      {}: {}\n", name, state.get<std::string>());
   }

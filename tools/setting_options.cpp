@@ -22,7 +22,7 @@ std::string heading(const Setting& setting) {
 std::string placeholder(const Setting& setting) {
   if (setting.is_switch()) return "";
   if (setting.choices || setting.key == "dtype") return "NAME";
-  if (std::holds_alternative<std::string SearchConfig::*>(setting.member)) return "DIR";
+  if (std::holds_alternative<std::string SearchConfig::*>(setting.member)) return "PATH";
   return std::holds_alternative<double SearchConfig::*>(setting.member) ? "X" : "N";
 }
 
@@ -35,6 +35,7 @@ std::string description(const Setting& setting) {
   }
   std::string value = value_text({}, setting);
   if (setting.key == "gradient.name") value = "by method";
+  if (setting.key == "data.flip") value = "by data set";
   if (setting.key == "network.multiplier") value = "all";
   return fmt::format("{} [{}]  ({})", text, value, setting.key);
 }

@@ -42,10 +42,11 @@ const Setting kSettings[] = {
     {"dtype", "dtype", "element type of the computation: f32 or f64", &C::dtype},
 
     {"data.set", "dataset", "which images", &C::dataset, data_set_names},
-    {"data.dir", "data", "directory with downloaded data sets", &C::data_dir},
+    {"data.dir", "data", "directory with downloaded data sets; the folder, or the file of arrays", &C::data_dir},
     {"data.train-size", "train-size", "training images used in all, evenly by class; 0: all", &C::train_size},
     {"data.train-fraction", "train-fraction", "share of them that trains the weights; the rest trains the alphas", &C::train_fraction},
-    {"data.augment", "augment", "random crop and flip", &C::augment},
+    {"data.augment", "augment", "random crop, and flip where --flip holds", &C::augment},
+    {"data.flip", "flip", "a mirrored image is still one of its class", &C::flip},
     {"data.cutout", "cutout", "side of the erased square, pixels; 0: none", &C::cutout},
 
     {"network.layers", "layers", "cells in a row", &C::layers},
@@ -219,10 +220,11 @@ std::vector<Assignment> read_environment() {
 
 SearchConfig resolve(std::span<const Assignment> assignments) {
   SearchConfig config;
-  const Setting* method = find_setting("method");
+  const Setting *method = find_setting("method"), *data_set = find_setting("data.set");
   for (const Assignment& a : assignments) {
-    if (a.setting == method) assign(a, config);
+    if (a.setting == method || a.setting == data_set) assign(a, config);
   }
+  config.flip = find_data_set(config.dataset).flip;
   nas::find_method(config.method).apply(config);
   bool node_count = false, output_nodes = false;
   for (const Assignment& a : assignments) {

@@ -1,7 +1,8 @@
 // The settings of a search: one table says what each is called in files, on the command line and in
 // the environment, and everything that reads, writes or explains settings follows it.
 //
-// Precedence: defaults < the method's preset < config file < environment < --set < flags.
+// Precedence: defaults (--flip by data set) < the method's preset < config file < environment <
+// --set < flags.
 #pragma once
 
 #include <cstdint>
@@ -51,8 +52,8 @@ struct Assignment {
 Assignment parse_assignment(std::string_view text);
 std::vector<Assignment> read_environment();
 
-// The valid configuration that the assignments make, lowest precedence first. The method is
-// resolved before its preset is applied, wherever it comes from.
+// The valid configuration that the assignments make, lowest precedence first. The data set and the
+// method are resolved before what follows from them is applied, wherever they come from.
 SearchConfig resolve(std::span<const Assignment> assignments);
 
 std::string value_text(const SearchConfig& config, const Setting& setting);

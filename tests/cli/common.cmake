@@ -54,6 +54,15 @@ function(expect_json document expected)
   expect_equal("${value}" "${expected}")
 endfunction()
 
+# fails(code regex argument...): it does, with one line on stderr and nothing on stdout.
+function(fails code regex)
+  oche(${code} ${ARGN})
+  string(REGEX REPLACE "(^|\n)device: cpu[^\n]*\n" "\\1" err "${err}")
+  expect_match("${err}" "^oche: [^\n]+\n$")
+  expect_match("${err}" "${regex}")
+  expect_equal("${out}" "")
+endfunction()
+
 # expect_help(command): its --help has a line of purpose, the output options, no line beyond 100 columns, and two
 # examples, which run in this order in WORK.
 function(expect_help command)

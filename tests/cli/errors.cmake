@@ -1,15 +1,6 @@
 # Exit codes and messages: one line on stderr, nothing on stdout, nothing left behind.
 include(${CMAKE_CURRENT_LIST_DIR}/common.cmake)
 
-# fails(code regex argument...)
-function(fails code regex)
-  oche(${code} ${ARGN})
-  string(REGEX REPLACE "(^|\n)device: cpu[^\n]*\n" "\\1" err "${err}")
-  expect_match("${err}" "^oche: [^\n]+\n$")
-  expect_match("${err}" "${regex}")
-  expect_equal("${out}" "")
-endfunction()
-
 # The command line.
 fails(2 "no command")
 fails(2 "unknown command 'serch'; did you mean search or bench\\?" serch)
@@ -58,14 +49,6 @@ config_fails("method = 3\n" "1:10: method: expected a text in quotes")
 config_fails("[weights]\nlr = [1]\n" "2:6: weights.lr: expected a number")
 config_fails("[weights]\nlr = 1\nlr = 2\n" "3:6: [^\n]*redefine")
 config_fails("[gradient]\nname = 'best'\n" "2:8: gradient.name: 'best' is not allowed")
-
-# Data.
-fails(3 "'none/cifar10': missing data_batch_1.bin.* 30730000 bytes.*SHA-256 c4a38c50[0-9a-f]+.*get_data.sh"
-      search --dataset cifar10 --data none)
-foreach(file data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch)
-  file(WRITE ${WORK}/cut/${file}.bin "cut")
-endforeach()
-fails(3 "data_batch_1.bin': 3 bytes, expected 30730000 .* at byte 3" search --dataset cifar10 --data cut)
 if(EXISTS ${WORK}/runs)
   message(SEND_ERROR "a search that failed left a run directory")
 endif()

@@ -19,7 +19,8 @@ endforeach()
 oche(0 search --help)
 string(REGEX REPLACE "\n +" " " unwrapped "${out}")
 foreach(setting "--seed N [^[]+\\[0\\] \\(seed\\)" "--lr X [^[]+\\[0.025\\] \\(weights.lr\\)"
-                "--no-augment [^[]+\\[true\\] \\(data.augment\\)" "--dataset NAME [^[]+patterns, cifar10 \\[patterns\\]"
+                "--no-augment [^[]+\\[true\\] \\(data.augment\\)" "--dataset NAME [^[]+patterns, cifar10, [^[]+, arrays \\[patterns\\]"
+                "--no-flip [^[]+\\[by data set\\] \\(data.flip\\)"
                 "gradient.radius: [^[]+\\[0.01\\]")
   expect_match("${unwrapped}" "${setting}")
 endforeach()
