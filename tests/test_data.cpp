@@ -142,10 +142,11 @@ TEST_CASE("augmentation is drawn by address and covers its range") {
   CHECK(draw(1, 2, 3, 4) != draw(1, 3, 3, 4));
   CHECK(draw(1, 2, 3, 4) != draw(1, 2, 4, 4));
   CHECK(draw(1, 2, 3, 4) != draw(1, 2, 3, 5));
-  const auto full = draw(1, 2, 3, 6);
-  CHECK(full[2] == 1);
-  CHECK(draw(1, 2, 3, 6, false, true) == std::array<int64_t, 5>{0, 0, 1, full[3], full[4]});
-  CHECK(draw(1, 2, 3, 6, true, false) ==
+  int64_t flipped = 0;
+  while (draw(1, 2, 3, flipped)[2] == 0) ++flipped;
+  const auto full = draw(1, 2, 3, flipped);
+  CHECK(draw(1, 2, 3, flipped, false, true) == std::array<int64_t, 5>{0, 0, 1, full[3], full[4]});
+  CHECK(draw(1, 2, 3, flipped, true, false) ==
         std::array<int64_t, 5>{full[0], full[1], 0, full[3], full[4]});
 
   std::array<std::set<int64_t>, 5> values;

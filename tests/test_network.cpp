@@ -24,14 +24,17 @@ SearchConfig tiny(const std::string& gradient = "first-order") {
   return c;
 }
 
-Batch random_batch(int64_t n, int64_t size, uint64_t seed, DType dtype = DType::kFloat32) {
+Batch random_batch(const Shape& images, uint64_t seed, DType dtype = DType::kFloat32) {
   std::vector<double> pixels;
   std::vector<int64_t> labels;
   RandomWords words(random_key(seed, 0, Purpose::kPerturb), 0);
-  for (int64_t i = 0; i < n * size * size * 3; ++i)
-    pixels.push_back(words.next() / 2147483648.0 - 1);
-  for (int64_t i = 0; i < n; ++i) labels.push_back(words.below(10));
-  return {cast(Tensor::from(pixels, {n, size, size, 3}), dtype), Tensor::from(labels, {n})};
+  for (int64_t i = 0; i < numel(images); ++i) pixels.push_back(words.next() / 2147483648.0 - 1);
+  for (int64_t i = 0; i < images[0]; ++i) labels.push_back(words.below(10));
+  return {cast(Tensor::from(pixels, images), dtype), Tensor::from(labels, {images[0]})};
+}
+
+Batch random_batch(int64_t n, int64_t size, uint64_t seed, DType dtype = DType::kFloat32) {
+  return random_batch({n, size, size, 3}, seed, dtype);
 }
 
 // Every bit that a step may change.
@@ -105,6 +108,34 @@ TEST_CASE("networks of any size run, and give one logit for each class") {
     const Tensor logits = network.forward(random_batch(3, 16, 1).images, arch.mixtures(), {});
     CHECK(logits.shape() == Shape{3, classes});
     CHECK(all_finite(logits));
+  }
+}
+
+TEST_CASE("images of any height, width and number of channels are searched on") {
+  for (const Shape& image : {Shape{28, 28, 1}, {9, 7, 3}, {1, 1, 1}, {2, 3, 5}, {6, 1, 2}}) {
+    CAPTURE(image);
+    const Shape images{4, image[0], image[1], image[2]};
+    SearchState s(tiny("exact-unrolled"), image[2], 10);
+    const SearchState::StepResult result =
+        s.step(random_batch(images, 1), random_batch(images, 2), 0.025, 0);
+    CHECK(std::isfinite(result.train_loss));
+    CHECK(std::isfinite(result.validation_loss));
+    CHECK(result.gradient_norm > 0);
+  }
+}
+
+TEST_CASE("a factorized reduction takes an odd side for one that ends with zeros") {
+  FactorizedReduce reduce(3, 4, DType::kFloat64);
+  initialise(reduce.named_parameters(), 1);
+  const auto images = [](int64_t height, int64_t width) {
+    return random_batch({2, height, width, 3}, 1, DType::kFloat64).images;
+  };
+  for (const auto& [x, even] : {std::pair{images(5, 6), pad(images(5, 6), 1, 0, 1)},
+                                {images(4, 7), pad(images(4, 7), 2, 0, 1)},
+                                {images(1, 1), pad(pad(images(1, 1), 1, 0, 1), 2, 0, 1)}}) {
+    const Tensor y = reduce.forward(x, {}), expected = reduce.forward(even, {});
+    CHECK(y.shape() == Shape{2, (x.size(1) + 1) / 2, (x.size(2) + 1) / 2, 4});
+    CHECK(y.to_vector<double>() == expected.to_vector<double>());
   }
 }
 

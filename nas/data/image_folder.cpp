@@ -58,8 +58,11 @@ struct Listing {
 };
 
 Listing list_images(const fs::path& folder) {
-  const std::vector<fs::path> folders = sorted_entries<fs::directory_iterator>(
-      folder, [](const fs::directory_entry& entry) { return entry.is_directory(); });
+  const std::vector<fs::path> folders =
+      sorted_entries<fs::directory_iterator>(folder, [](const fs::directory_entry& entry) {
+        std::error_code ignored;
+        return entry.is_directory(ignored);
+      });
   if (folders.size() < 2) {
     fail(folder,
          fmt::format("{} sub-folders; expected one for each of at least 2 classes, with PNG or "
@@ -70,7 +73,8 @@ Listing list_images(const fs::path& folder) {
   for (const fs::path& path : folders) {
     const std::vector<fs::path> images = sorted_entries<fs::recursive_directory_iterator>(
         path, [](const fs::directory_entry& entry) {
-          return is_image(entry.path()) && entry.is_regular_file();
+          std::error_code ignored;
+          return is_image(entry.path()) && entry.is_regular_file(ignored);
         });
     if (images.empty()) fail(path, "no PNG or JPEG image in this class; add some or remove it");
     listing.images.insert(listing.images.end(), images.begin(), images.end());
