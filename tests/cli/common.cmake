@@ -54,13 +54,14 @@ function(expect_json document expected)
   expect_equal("${value}" "${expected}")
 endfunction()
 
-# fails(code regex argument...): it does, with one line on stderr and nothing on stdout.
+# fails(code regex argument...): it does, with one line on stderr, left in `err`, and nothing on stdout.
 function(fails code regex)
   oche(${code} ${ARGN})
   string(REGEX REPLACE "(^|\n)device: cpu[^\n]*\n" "\\1" err "${err}")
   expect_match("${err}" "^oche: [^\n]+\n$")
   expect_match("${err}" "${regex}")
   expect_equal("${out}" "")
+  set(err "${err}" PARENT_SCOPE)
 endfunction()
 
 # expect_help(command): its --help has a line of purpose, the output options, no line beyond 100 columns, and two
