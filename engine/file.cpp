@@ -180,17 +180,31 @@ std::vector<std::string_view> whole_lines(std::string_view text) {
   return lines;
 }
 
-int sweep_temporaries(const fs::path& directory) {
-  int swept = 0;
+std::vector<fs::path> entries_of(const fs::path& directory) {
+  std::vector<fs::path> paths;
   std::error_code error;
-  fs::directory_iterator entry(directory, error);
-  while (!error && entry != fs::directory_iterator()) {
-    const fs::path& path = entry->path();
-    if (path.native().ends_with(kTemporarySuffix)) swept += fs::remove(path, error);
-    if (!error) entry.increment(error);
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end;
+       entry.increment(error)) {
+    paths.push_back(entry->path());
   }
   if (error && error != std::errc::no_such_file_or_directory) {
-    throw IoError("remove temporaries in", directory, error.value());
+    throw IoError("list the directory", directory, error.value());
+  }
+  return paths;
+}
+
+void remove_file(const fs::path& path) {
+  std::error_code error;
+  fs::remove(path, error);
+  if (error) throw IoError("remove", path, error.value());
+}
+
+int sweep_temporaries(const fs::path& directory) {
+  int swept = 0;
+  for (const fs::path& path : entries_of(directory)) {
+    if (!path.native().ends_with(kTemporarySuffix)) continue;
+    remove_file(path);
+    ++swept;
   }
   return swept;
 }

@@ -29,6 +29,11 @@ void append_to_file(const std::filesystem::path& path, std::string_view text);
 // out: it is being written, or its writer was killed.
 std::vector<std::string_view> whole_lines(std::string_view text);
 
+// The entries of a directory, in no order; none where it is missing.
+std::vector<std::filesystem::path> entries_of(const std::filesystem::path& directory);
+
+void remove_file(const std::filesystem::path& path);  // if it is there
+
 // Removes what writers that were killed left in directory; returns how many files that were. Call
 // it only where no other process writes. A missing directory holds none.
 int sweep_temporaries(const std::filesystem::path& directory);

@@ -45,6 +45,8 @@ class Adam {
   const std::vector<Tensor>& first_moments() const { return m_; }
   const std::vector<Tensor>& second_moments() const { return v_; }
   int64_t steps() const { return steps_; }
+  // Together with writing into the moments: goes on where another Adam was.
+  void set_steps(int64_t steps) { steps_ = steps; }
 
  private:
   Alphas alphas_;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 #include <set>
 #include <stdexcept>
@@ -20,6 +21,8 @@ namespace {
 constexpr std::string_view kSchema = "1";
 constexpr std::string_view kCellTypes[] = {"normal", "reduce"};  // the order of ArchParameters
 constexpr std::string_view kAlphaPrefixes[] = {"alpha/", "alphas_"};
+
+constexpr std::string_view kCheckpointKind = "oche-checkpoint";
 
 void describe(SafetensorsWriter& writer, std::string_view kind, const Search& search) {
   const SearchConfig& c = search.config();
@@ -123,35 +126,103 @@ void read_momentum(const Sgd& sgd, const Weights& weights, const SafetensorsFile
   }
 }
 
+// Every array that a checkpoint holds, with the tensor that it is written from and read into.
+struct StateTensor {
+  std::string name;
+  Tensor tensor;
+  Layout layout = Layout::kPlain;
+};
+std::vector<StateTensor> tensors_of(SearchState& state) {
+  std::vector<StateTensor> tensors;
+  for (const auto& [name, p] : state.network.named_parameters()) {
+    tensors.push_back({"w/" + name, p->value, p->layout});
+  }
+  for (const auto& [name, tensor] : state.network.named_buffers()) {
+    tensors.push_back({"buffer/" + name, tensor});
+  }
+  const Weights weights = state.network.weights();
+  for (size_t i = 0; i < weights.size(); ++i) {
+    tensors.push_back(
+        {"momentum/" + weights.name(i), state.sgd.momentum_buffers()[i], weights[i].layout});
+  }
+  const Alphas alphas = state.arch.alphas();
+  for (size_t i = 0; i < alphas.size(); ++i) {
+    const std::string type(kCellTypes[i]);
+    tensors.push_back({"alpha/" + type, alphas[i].value});
+    tensors.push_back({"adam_m/" + type, state.adam.first_moments()[i]});
+    tensors.push_back({"adam_v/" + type, state.adam.second_moments()[i]});
+  }
+  return tensors;
+}
+
+template <typename T>
+T metadata_number(const SafetensorsFile& file, const std::string& key) {
+  const auto entry = file.metadata().find(key);
+  const std::string_view text =
+      entry == file.metadata().end() ? std::string_view() : std::string_view(entry->second);
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    throw FormatError(
+        fmt::format("{}: metadata {}: {} is no number", file.source(), key, quote(text)));
+  }
+  return value;
+}
+
 }  // namespace
 
 void save_checkpoint(const std::filesystem::path& path,
                      Search& search,
                      const std::string& config_toml) {
-  SearchState& state = search.state();
   SafetensorsWriter writer;
-  describe(writer, "oche-checkpoint", search);
-  writer.set_metadata("epoch", fmt::to_string(search.steps_done() / search.steps_per_epoch()));
-  writer.set_metadata("step", fmt::to_string(search.steps_done()));
-  writer.set_metadata("adam_step", fmt::to_string(state.adam.steps()));
-  writer.set_metadata("seed", fmt::to_string(search.config().seed));
+  describe(writer, kCheckpointKind, search);
   writer.set_metadata("config", config_toml);
-
-  add_parameters(writer, state.network.named_parameters(), "w/");
-  add_buffers(writer, state.network.named_buffers(), "buffer/");
-  const Weights weights = state.network.weights();
-  for (size_t i = 0; i < weights.size(); ++i) {
-    const Tensor& momentum = state.sgd.momentum_buffers()[i];
-    add_tensor(writer, "momentum/" + weights.name(i), momentum, weights[i].layout);
-  }
-  const Alphas alphas = state.arch.alphas();
-  for (size_t i = 0; i < alphas.size(); ++i) {
-    const std::string type(kCellTypes[i]);
-    add_tensor(writer, "alpha/" + type, alphas[i].value);
-    add_tensor(writer, "adam_m/" + type, state.adam.first_moments()[i]);
-    add_tensor(writer, "adam_v/" + type, state.adam.second_moments()[i]);
+  writer.set_metadata("seed", fmt::to_string(search.config().seed));
+  const SearchProgress& p = search.progress();
+  writer.set_metadata("epoch", fmt::to_string(p.epochs));
+  writer.set_metadata("step", fmt::to_string(p.steps));
+  writer.set_metadata("train_loss_sum", fmt::to_string(p.train_loss));
+  writer.set_metadata("search_loss_sum", fmt::to_string(p.validation_loss));
+  writer.set_metadata("seconds", fmt::to_string(p.seconds));
+  writer.set_metadata("peak_bytes", fmt::to_string(p.peak_bytes));
+  writer.set_metadata("adam_step", fmt::to_string(search.state().adam.steps()));
+  for (const auto& [name, tensor, layout] : tensors_of(search.state())) {
+    add_tensor(writer, name, tensor, layout);
   }
   writer.write(path, Checksum::kSha256);
+}
+
+SafetensorsFile open_checkpoint(const std::filesystem::path& path) {
+  SafetensorsFile file = SafetensorsFile::open(path);
+  check_ours(file);
+  const auto kind = file.metadata().find("kind");
+  if (kind == file.metadata().end() || kind->second != kCheckpointKind) {
+    throw FormatError(fmt::format("{}: no checkpoint of a search", file.source()));
+  }
+  return file;
+}
+
+void load_checkpoint(Search& search, const SafetensorsFile& file) {
+  const std::vector<StateTensor> tensors = tensors_of(search.state());
+  for (const auto& [name, tensor, layout] : tensors) read_into(tensor, file, name, layout);
+  if (tensors.size() != file.entries().size()) {
+    throw FormatError(fmt::format("{}: {} arrays; expected {}, those of this network",
+                                  file.source(),
+                                  file.entries().size(),
+                                  tensors.size()));
+  }
+  search.state().adam.set_steps(metadata_number<int64_t>(file, "adam_step"));
+  const SearchProgress progress{.epochs = metadata_number<int64_t>(file, "epoch"),
+                                .steps = metadata_number<int64_t>(file, "step"),
+                                .train_loss = metadata_number<double>(file, "train_loss_sum"),
+                                .validation_loss = metadata_number<double>(file, "search_loss_sum"),
+                                .seconds = metadata_number<double>(file, "seconds"),
+                                .peak_bytes = metadata_number<int64_t>(file, "peak_bytes")};
+  try {
+    search.continue_from(progress);
+  } catch (const std::invalid_argument& e) {
+    throw FormatError(fmt::format("{}: {}; is the data set the same?", file.source(), e.what()));
+  }
 }
 
 void save_weights(const std::filesystem::path& path, Search& search) {

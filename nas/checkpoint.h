@@ -13,12 +13,21 @@
 namespace oche::nas {
 
 // All that a search continues from, in one file with checksum: arrays w/NAME, buffer/NAME,
-// momentum/NAME, and alpha/T, adam_m/T, adam_v/T for the cell types T = normal, reduce; counters,
-// seed and config in the metadata. Random numbers and batches are addressed by seed and step, so
-// there is no generator to keep.
+// momentum/NAME, and alpha/T, adam_m/T, adam_v/T for the cell types T = normal, reduce. Metadata:
+// kind "oche-checkpoint", schema, sha256, config (the merged configuration, TOML), seed, what the
+// network has to be, the genotype so far where it has a text; and the SearchProgress: epoch (how
+// many are complete), step, and of the epoch under way train_loss_sum, search_loss_sum, seconds,
+// peak_bytes; and adam_step. Random numbers and batches are addressed by seed and step, so there is
+// no generator to keep.
 void save_checkpoint(const std::filesystem::path& path,
                      Search& search,
                      const std::string& config_toml);
+
+// A checkpoint that is whole. Throws IoError; FormatError for any other file and for any damage.
+SafetensorsFile open_checkpoint(const std::filesystem::path& path);
+// Puts a new search, of the same configuration and images, where the saved one was: it runs on to
+// the same bits. Throws FormatError if the two do not fit; the search is then half overwritten.
+void load_checkpoint(Search& search, const SafetensorsFile& checkpoint);
 
 // Parameters and buffers under their bare names: a state_dict of the original network. What the
 // network has to be is in the metadata. The file carries a checksum as well.

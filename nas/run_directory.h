@@ -1,57 +1,71 @@
 // The directory that a search leaves behind: configuration, figures, checkpoints, result.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/directory_lock.h"
+#include "nas/run_record.h"
 #include "nas/search.h"
 
 namespace oche::nas {
 
 // config.toml     the merged configuration          genotype.json, genotype.txt  the result
 // env.json        see environment_json()            weights.safetensors          see save_weights()
-// metrics.csv     see EpochMetrics                  normal.svg, reduce.svg       pictures of it, or
-// events.jsonl    start, epochs and end                                          .dot text
-// genotypes.jsonl alphas and cells of each epoch    ckpt/epoch-0001.safetensors  see
-// save_checkpoint()
+// metrics.csv, events.jsonl, genotypes.jsonl        normal.svg, reduce.svg       pictures of it, or
+//                 see RunRecord                                                  .dot text
+// ckpt/           see checkpoint_files.h
 // A trace.json, which the tools add where they are asked for one, counts as part of a run.
-enum class Existing { kRefuse, kReplace };
+enum class Existing { kRefuse, kReplace, kContinue };
 
-// True iff the checkpoint after `epoch` (from 1) outlives the ones that follow it: every
-// keep_every-th epoch, or with 0 the first, the middle and the last one of the run.
-bool is_kept(int64_t epoch, int64_t epochs, int64_t keep_every);
+struct RunOptions {
+  int64_t keep_every = 0;         // see is_kept()
+  double checkpoint_minutes = 0;  // between checkpoints within an epoch; 0: none
+};
 
-// Every file is written whole or appended to and synced, so a kill loses at most what was under
-// way. Errors of the file system come as IoError.
+// Every file is written whole or appended to and synced. From the moment that start() returns,
+// whenever the process is killed, the run can be continued from its newest checkpoint to the same
+// bits. Errors of the file system come as IoError.
 class RunDirectory {
  public:
-  // Creates the directory. Throws std::invalid_argument if it holds anything, unless told to
-  // replace: then the files of a former run are removed, and nothing else.
-  RunDirectory(std::filesystem::path path, Existing existing, int64_t keep_every = 0);
+  // Creates the directory. Throws std::invalid_argument if another process has one on it; or if it
+  // holds anything, unless told to replace, when the files of a former run are removed and nothing
+  // else, or to continue.
+  RunDirectory(std::filesystem::path path, Existing existing, const RunOptions& options = {});
 
   const std::filesystem::path& path() const { return path_; }
 
-  void write_config(const std::string& toml);  // first of all: checkpoints carry it
-  void write_environment(const std::string& json) const;
+  // First of all, either: checkpoints carry the configuration, and there is one from step 0 on.
+  void start(Search& search, const std::string& config_toml);
+  // The search has been brought to a checkpoint of this run, which carried the configuration: cuts
+  // back what was recorded after it. Throws std::invalid_argument if config.toml differs.
+  void resume(const Search& search, const std::string& config_toml);
 
-  // In this order, record_epoch() once for each epoch.
-  void record_start(Search& search) const;
-  void record_epoch(Search& search, const EpochReport& report) const;
-  // Writes the result, or just a checkpoint, ckpt/step-00000123.safetensors, when the search was
-  // ended early. Returns the files written, relative to the directory.
-  std::vector<std::string> finish(Search& search, const SearchResult& result) const;
+  // Once for each step and each epoch.
+  void record_step(Search& search);
+  void record_epoch(Search& search, const EpochReport& report);
+  // Writes the result, or just a checkpoint when the search was ended early. Returns the files
+  // written, relative to the directory.
+  std::vector<std::string> finish(Search& search, const SearchResult& result);
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   void remove_former_run() const;
-  void drop_checkpoint(int64_t epoch, int64_t epochs) const;
+  // Writes ckpt/NAME and removes what it supersedes. Returns the file, relative to the directory.
+  std::filesystem::path save(Search& search, const std::string& name);
   std::string write_picture(const Genotype& genotype, std::string_view cell) const;
 
+  RunOptions options_;
   std::filesystem::path path_;
-  int64_t keep_every_;
+  DirectoryLock lock_;
+  RunRecord record_;
   std::string config_toml_;
+  Clock::time_point saved_ = Clock::now();  // the newest checkpoint
 };
 
 }  // namespace oche::nas

@@ -3,9 +3,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <string_view>
-#include <system_error>
 
 #include "engine/error.h"
 #include "engine/file.h"
@@ -69,6 +67,8 @@ void apply(const Event& event, RunSummary& run) {
     run.weights = event.integer<int64_t>("weights");
     run.alphas = event.integer<int64_t>("alphas");
     run.state = RunSummary::State::kRunning;
+  } else if (type == "resume") {
+    run.state = RunSummary::State::kRunning;
   } else if (type == "end") {
     const bool finished = event.truth("finished");
     run.state = finished ? RunSummary::State::kFinished : RunSummary::State::kInterrupted;
@@ -78,20 +78,6 @@ void apply(const Event& event, RunSummary& run) {
                         event.number("discrete_accuracy")};
     }
   }
-}
-
-std::vector<fs::path> checkpoints_in(const fs::path& directory) {
-  std::vector<fs::path> found;
-  std::error_code error;
-  for (fs::directory_iterator entry(directory, error), end; !error && entry != end;
-       entry.increment(error)) {
-    if (entry->path().extension() == ".safetensors") found.push_back(entry->path());
-  }
-  if (error && error != std::errc::no_such_file_or_directory) {
-    throw IoError("list the directory", directory, error.value());
-  }
-  std::ranges::sort(found);
-  return found;
 }
 
 }  // namespace
@@ -109,7 +95,7 @@ RunSummary read_run(const fs::path& directory) {
     const fs::path genotype = directory / "genotype.json";
     run.genotype = parse_genotype_json(read_file(genotype, kMaxGenotypeBytes), genotype.native());
   }
-  run.checkpoints = checkpoints_in(directory / "ckpt");
+  run.checkpoints = list_checkpoints(directory / "ckpt", run.steps_per_epoch);
   return run;
 }
 

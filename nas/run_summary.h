@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "nas/checkpoint_files.h"
 #include "nas/genotype.h"
 #include "nas/metrics.h"
 
@@ -29,7 +30,7 @@ struct RunSummary {
   std::optional<Accuracies> accuracies;  // of a finished run, as is the genotype
   std::optional<Genotype> genotype;
 
-  std::vector<std::filesystem::path> checkpoints;  // by name
+  std::vector<CheckpointFile> checkpoints;  // oldest first
 };
 
 // Reads the run in `directory`. Throws IoError where there is none, and

@@ -40,20 +40,23 @@ Batch to_tensors(const HostBatch& host) {
           Tensor::from(host.labels, {host.n})};
 }
 
-LoaderOptions loader_options(const SearchConfig& c, std::string_view half) {
+LoaderOptions loader_options(const SearchConfig& c, std::string_view half, int64_t step) {
   return {.batch = c.batch,
           .seed = c.seed,
           .stream = module_id(half),
           .augment = {.crop = c.augment, .flip = c.augment && c.flip, .cutout = c.cutout},
-          .dtype = c.dtype};
+          .dtype = c.dtype,
+          .step = step};
 }
 
 std::vector<int64_t> first(const std::vector<int64_t>& images, int64_t count) {
   return {images.begin(), images.begin() + std::min<std::ptrdiff_t>(count, std::ssize(images))};
 }
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 }  // namespace
@@ -152,9 +155,26 @@ Search::Search(const SearchConfig& config, const Dataset& images)
       images_(images),
       train_images_(split(config, images).train),
       search_images_(split(config, images).search),
-      state_(config, images.channels, images.classes),
-      train_loader_(images, train_images_, loader_options(config, "train")),
-      search_loader_(images, search_images_, loader_options(config, "search")) {}
+      state_(config, images.channels, images.classes) {
+  continue_from({});
+}
+
+void Search::continue_from(const SearchProgress& p) {
+  train_loader_.emplace(images_, train_images_, loader_options(config_, "train", p.steps));
+  search_loader_.emplace(images_, search_images_, loader_options(config_, "search", p.steps));
+  const int64_t steps = steps_per_epoch();
+  const bool is_epoch = p.epochs >= 0 && p.epochs <= config_.epochs;
+  const int64_t within = is_epoch ? p.steps - p.epochs * steps : -1;
+  if (within < 0 || within > (p.epochs < config_.epochs ? steps : 0)) {
+    throw std::invalid_argument(
+        fmt::format("no search of {} epochs of {} steps comes to step {} with {} epochs behind it",
+                    config_.epochs,
+                    steps,
+                    p.steps,
+                    p.epochs));
+  }
+  progress_ = p;
+}
 
 Genotype Search::genotype() const {
   return top2({state_.arch.normal(), state_.arch.reduce()}, config_.steps, config_.multiplier);
@@ -162,8 +182,7 @@ Genotype Search::genotype() const {
 
 SearchResult Search::run(SearchObserver& observer) {
   bool finished = true;
-  for (int64_t epoch = 0; epoch < config_.epochs && finished; ++epoch)
-    finished = run_epoch(epoch, observer);
+  while (finished && progress_.epochs < config_.epochs) finished = run_epoch(observer);
   SearchResult result{.genotype = genotype(),
                       .train_accuracy = 0,
                       .search_accuracy = 0,
@@ -178,51 +197,58 @@ SearchResult Search::run(SearchObserver& observer) {
   return result;
 }
 
-bool Search::run_epoch(int64_t epoch, SearchObserver& observer) {
-  const auto start = std::chrono::steady_clock::now();
+bool Search::run_epoch(SearchObserver& observer) {
+  SearchProgress& p = progress_;
+  const auto start = Clock::now();
+  const double seconds_before = p.seconds;
+  const auto seconds = [&] { return seconds_before + seconds_since(start); };
   reset_peak_memory();
+  const int64_t epoch = p.epochs, steps = steps_per_epoch();
   const double lr = cosine_rate(config_.lr, config_.lr_min, epoch, config_.epochs);
-  const int64_t steps = steps_per_epoch();
-  double train_loss = 0, validation_loss = 0, images_per_second = 0;
-  for (int64_t i = 0; i < steps; ++i) {
+  const auto images_per_second = [&](int64_t steps_done) {
+    return static_cast<double>(steps_done * config_.batch) / p.seconds;
+  };
+  for (int64_t i = p.steps - epoch * steps; i < steps; ++i) {
     const auto [validation, train] = next_batches();
-    const SearchState::StepResult r = state_.step(train, validation, lr, steps_done_++);
-    train_loss += r.train_loss;
-    validation_loss += r.validation_loss;
-    images_per_second = static_cast<double>((i + 1) * config_.batch) / seconds_since(start);
+    const SearchState::StepResult r = state_.step(train, validation, lr, p.steps++);
+    p.train_loss += r.train_loss;
+    p.validation_loss += r.validation_loss;
+    p.seconds = seconds();
+    p.peak_bytes = std::max(p.peak_bytes, memory_stats().peak);
     observer.on_step({.epoch = epoch,
                       .step = i,
                       .steps = steps,
                       .train_loss = r.train_loss,
                       .validation_loss = r.validation_loss,
-                      .images_per_second = images_per_second});
+                      .images_per_second = images_per_second(i + 1)});
     if (!observer.keep_going()) return false;
   }
   EpochReport report{.epoch = epoch,
                      .lr = lr,
-                     .train_loss = train_loss / static_cast<double>(steps),
-                     .validation_loss = validation_loss / static_cast<double>(steps),
+                     .train_loss = p.train_loss / static_cast<double>(steps),
+                     .validation_loss = p.validation_loss / static_cast<double>(steps),
                      .train_accuracy = 0,
                      .search_accuracy = 0,
                      .discrete_accuracy = 0,
                      .genotype = genotype(),
                      .seconds = 0,
-                     .images_per_second = images_per_second,
-                     .peak_bytes = memory_stats().peak};
+                     .images_per_second = images_per_second(steps),
+                     .peak_bytes = p.peak_bytes};
   const std::vector<int64_t> subset = first(search_images_, kSubset);
   report.train_accuracy = accuracy(first(train_images_, kSubset), state_.arch.mixtures());
   report.search_accuracy = accuracy(subset, state_.arch.mixtures());
   report.discrete_accuracy =
       accuracy(subset, discrete_mixtures(report.genotype, config_.steps, config_.dtype));
-  report.seconds = seconds_since(start);
+  report.seconds = seconds();
+  p = {.epochs = epoch + 1, .steps = p.steps};
   observer.on_epoch(report);
   return true;
 }
 
 std::pair<Batch, Batch> Search::next_batches() {
   const ProfileScope profile(ProfileKind::kWhole, "load images");
-  Batch validation = to_tensors(search_loader_.next());
-  return {std::move(validation), to_tensors(train_loader_.next())};
+  Batch validation = to_tensors(search_loader_->next());
+  return {std::move(validation), to_tensors(train_loader_->next())};
 }
 
 double Search::accuracy(const std::vector<int64_t>& images, const CellMixtures& mixtures) const {

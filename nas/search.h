@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -51,6 +52,16 @@ class SearchState {
   std::unique_ptr<ArchGradient> arch_gradient_;
 };
 
+// How far a search has come. With the SearchState, all that the rest of it depends on: images and
+// random numbers are addressed by step.
+struct SearchProgress {
+  int64_t epochs = 0;  // reported
+  int64_t steps = 0;   // over all epochs
+  // Of the epoch under way: sums over its steps so far, the time they took, the peak of tensors.
+  double train_loss = 0, validation_loss = 0, seconds = 0;
+  int64_t peak_bytes = 0;
+};
+
 struct StepReport {
   int64_t epoch, step, steps;  // within the epoch
   double train_loss, validation_loss, images_per_second;
@@ -88,17 +99,21 @@ struct SearchResult {
 class Search {
  public:
   Search(const SearchConfig& config, const Dataset& images);
+
+  // Goes on from here in place of the start; the state is to be brought there as well. Throws
+  // std::invalid_argument where a search of this configuration and these images never comes.
+  void continue_from(const SearchProgress& progress);
   SearchResult run(SearchObserver& observer);
 
   SearchState& state() { return state_; }
   const SearchConfig& config() const { return config_; }
-  int64_t steps_per_epoch() const { return train_loader_.batches_per_epoch(); }
-  int64_t steps_done() const { return steps_done_; }
+  const SearchProgress& progress() const { return progress_; }
+  int64_t steps_per_epoch() const { return train_loader_->batches_per_epoch(); }
   Genotype genotype() const;
 
  private:
   // Returns false when the observer ended the search.
-  bool run_epoch(int64_t epoch, SearchObserver& observer);
+  bool run_epoch(SearchObserver& observer);
   std::pair<Batch, Batch> next_batches();  // validation, train
   double accuracy(const std::vector<int64_t>& images, const CellMixtures& mixtures) const;
 
@@ -106,8 +121,8 @@ class Search {
   const Dataset& images_;
   std::vector<int64_t> train_images_, search_images_;
   SearchState state_;
-  BatchLoader train_loader_, search_loader_;
-  int64_t steps_done_ = 0;
+  SearchProgress progress_;
+  std::optional<BatchLoader> train_loader_, search_loader_;  // always there
 };
 
 // What a search will take, found by walking one step through without data (see DryRun).

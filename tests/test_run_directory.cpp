@@ -112,7 +112,7 @@ TEST_CASE("a summary tells what the run recorded") {
   CHECK(summary.accuracies.value().search == t.result.search_accuracy);
   CHECK(summary.genotype == t.result.genotype);
   REQUIRE(summary.checkpoints.size() == 2);
-  CHECK(summary.checkpoints[1].filename() == "epoch-0002.safetensors");
+  CHECK(summary.checkpoints[1].path.filename() == "epoch-0002.safetensors");
 }
 
 TEST_CASE("the environment names processor and versions, not the machine") {
@@ -156,7 +156,8 @@ TEST_CASE("a directory with anything in it is refused; --force replaces the run 
   CHECK(files_in(path) == foreign);
 
   CHECK_THROWS_AS(RunDirectory(path / "notes.txt", Existing::kReplace), IoError);
-  CHECK_THROWS_AS(RunDirectory(root.path() / "b", Existing::kRefuse, -1), std::invalid_argument);
+  CHECK_THROWS_AS(RunDirectory(root.path() / "b", Existing::kRefuse, {.keep_every = -1}),
+                  std::invalid_argument);
 }
 
 TEST_CASE("the last two checkpoints are kept, and those the policy asks for") {
@@ -165,7 +166,7 @@ TEST_CASE("the last two checkpoints are kept, and those the policy asks for") {
   Search search(config, images());
   const auto kept = [&](int64_t keep_every) {
     const TemporaryDirectory root;
-    const RunDirectory run(root.path(), Existing::kRefuse, keep_every);
+    RunDirectory run(root.path(), Existing::kRefuse, {.keep_every = keep_every});
     EpochReport report = tiny().reports[0];
     for (report.epoch = 0; report.epoch < config.epochs; ++report.epoch) {
       run.record_epoch(search, report);
@@ -185,7 +186,7 @@ TEST_CASE("a search that was ended early leaves a checkpoint of its last step") 
   const TemporaryDirectory root;
   Search search(tiny_config(), images());
   RunDirectory run(root.path(), Existing::kRefuse);
-  run.record_start(search);
+  run.start(search, kToml);
   CHECK(read_run(root.path()).state == RunSummary::State::kRunning);
   Recorder recorder(search, run, 3);
   const std::vector<std::string> written = run.finish(search, search.run(recorder));

@@ -92,6 +92,10 @@ class Reader {
 
 }  // namespace
 
+std::vector<Assignment> parse_config(const std::string& toml, const std::string& source) {
+  return Reader(source).read(toml);
+}
+
 std::vector<Assignment> read_config_file(const std::filesystem::path& path) {
   std::string text;
   try {
@@ -99,7 +103,7 @@ std::vector<Assignment> read_config_file(const std::filesystem::path& path) {
   } catch (const std::exception& e) {  // missing, unreadable or far too long
     throw UsageError(fmt::format("--config: {}", e.what()));
   }
-  return Reader(path.native()).read(text);
+  return parse_config(text, path.native());
 }
 
 }  // namespace oche::tools

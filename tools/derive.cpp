@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <vector>
 
 #include "engine/error.h"
 #include "engine/file.h"
@@ -51,29 +50,20 @@ int64_t multiplier_of(const SafetensorsFile& file, int64_t steps) {
   return multiplier;
 }
 
-Genotype derive_from_file(const fs::path& path) {
-  const SafetensorsFile file = SafetensorsFile::open(path);
+Genotype derive_from(const SafetensorsFile& file) {
   const nas::AlphaTables alphas = nas::read_alphas(file);
   const int64_t steps = nas::steps_of(alphas);
   return nas::top2(alphas, steps, multiplier_of(file, steps));
 }
 
-// From the newest checkpoint that is whole; a damaged one is told of.
-Genotype derive_from_run(const fs::path& directory, Console& console) {
-  std::optional<FormatError> newest;
-  const std::vector<fs::path> checkpoints = nas::read_run(directory).checkpoints;
-  for (auto path = checkpoints.rbegin(); path != checkpoints.rend(); ++path) {
-    try {
-      const Genotype genotype = derive_from_file(*path);
-      if (newest) console.error(fmt::format("{}; using {}", newest->what(), path->native()));
-      return genotype;
-    } catch (const FormatError& e) {
-      if (!newest) newest = e;
-    }
+// The newest checkpoint that is whole; a damaged one is told of.
+SafetensorsFile newest_of_run(const fs::path& directory, Console& console) {
+  const nas::RunSummary run = nas::read_run(directory);
+  if (run.checkpoints.empty()) {
+    throw UsageError(
+        fmt::format("derive: {} has no checkpoint yet", quote(directory.native(), 4096)));
   }
-  if (newest) throw *newest;
-  throw UsageError(
-      fmt::format("derive: {} has no checkpoint yet", quote(directory.native(), 4096)));
+  return nas::open_newest(run.checkpoints, [&](const std::string& line) { console.error(line); });
 }
 
 void write_pictures(const Genotype& genotype, const fs::path& directory, Console& console) {
@@ -91,7 +81,7 @@ void write_pictures(const Genotype& genotype, const fs::path& directory, Console
 int derive(const Arguments& args, Console& console) {
   const bool is_run = fs::is_directory(args.path);
   const Genotype genotype =
-      is_run ? derive_from_run(args.path, console) : derive_from_file(args.path);
+      derive_from(is_run ? newest_of_run(args.path, console) : SafetensorsFile::open(args.path));
   if (!args.pictures.empty()) write_pictures(genotype, args.pictures, console);
   fmt::print("{}", args.json ? nas::to_json(genotype) : text_or_json(genotype) + '\n');
   return kDone;

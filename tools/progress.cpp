@@ -26,7 +26,8 @@ double seconds_between(std::chrono::steady_clock::time_point from,
 
 }  // namespace
 
-Progress::Progress(Console& console, int64_t epochs) : console_(console), epochs_(epochs) {}
+Progress::Progress(Console& console, int64_t epochs, int64_t steps_before)
+    : console_(console), epochs_(epochs), steps_before_(steps_before) {}
 
 void Progress::step(const nas::StepReport& r) {
   const Clock::time_point now = Clock::now();
@@ -35,9 +36,9 @@ void Progress::step(const nas::StepReport& r) {
     return;
   }
   shown_ = now;
-  const auto done = static_cast<double>(r.epoch * r.steps + r.step + 1);
-  const double left =
-      seconds_between(start_, now) / done * (static_cast<double>(epochs_ * r.steps) - done);
+  const int64_t done = r.epoch * r.steps + r.step + 1;
+  const double left = seconds_between(start_, now) * static_cast<double>(epochs_ * r.steps - done) /
+                      static_cast<double>(done - steps_before_);
   const std::string line = fmt::format(
       "epoch {}/{}  step {}/{}  loss train {:.4f}, search {:.4f}  {:.1f} images/s  {} left",
       r.epoch + 1,

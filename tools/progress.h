@@ -11,7 +11,8 @@ namespace oche::tools {
 
 class Progress {
  public:
-  Progress(Console& console, int64_t epochs);
+  // Of a search that starts, or goes on, after `steps_before` steps.
+  Progress(Console& console, int64_t epochs, int64_t steps_before);
 
   void step(const nas::StepReport& report);
   void epoch(const nas::EpochReport& report);
@@ -20,7 +21,7 @@ class Progress {
   using Clock = std::chrono::steady_clock;
 
   Console& console_;
-  int64_t epochs_;
+  int64_t epochs_, steps_before_;
   Clock::time_point start_ = Clock::now(), shown_ = start_;
 };
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <thread>
 
 #include "engine/error.h"
@@ -14,7 +15,6 @@
 #include "engine/runtime.h"
 #include "engine/storage.h"
 #include "nas/checkpoint.h"
-#include "nas/environment.h"
 #include "nas/run_directory.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
@@ -24,6 +24,7 @@
 #include "tools/json_output.h"
 #include "tools/profile_report.h"
 #include "tools/progress.h"
+#include "tools/saved_run.h"
 #include "tools/setting_options.h"
 #include "tools/signals.h"
 
@@ -51,28 +52,27 @@ struct Arguments {
   explicit Arguments(CLI::App& command) : settings(command) {}
 
   SettingOptions settings;
-  std::string out, init, device = "auto";
+  std::string out, resume, init, device = "auto";
   int threads = static_cast<int>(std::thread::hardware_concurrency()) + 1;
-  int64_t keep_every = 0;
+  nas::RunOptions run = {.keep_every = 0, .checkpoint_minutes = 10};
   bool force = false, dry_run = false, profile = false, json = false;
 };
 
 class Observer final : public nas::SearchObserver {
  public:
   // `profiler` may be null.
-  Observer(nas::Search& search,
-           const nas::RunDirectory& directory,
-           Console& console,
-           Profiler* profiler)
+  Observer(nas::Search& search, nas::RunDirectory& directory, Console& console, Profiler* profiler)
       : search_(search),
         directory_(directory),
         profiler_(profiler),
-        progress_(console, search.config().epochs) {
+        first_step_(search.progress().steps),
+        progress_(console, search.config().epochs, first_step_) {
     trace();
   }
 
   void on_step(const nas::StepReport& report) override {
     progress_.step(report);
+    directory_.record_step(search_);
     trace();
   }
   void on_epoch(const nas::EpochReport& report) override {
@@ -88,14 +88,16 @@ class Observer final : public nas::SearchObserver {
   void trace() {
     if (!profiler_) return;
     const int64_t steps = search_.config().epochs * search_.steps_per_epoch();
-    const int64_t from = std::min(kTraceFrom, steps - 1), next = search_.steps_done();
+    const int64_t from = std::min(first_step_ + kTraceFrom, steps - 1);
+    const int64_t next = search_.progress().steps;
     const bool is_long = profiler_->events().size() > Profiler::kMaxEvents / 2;
     profiler_->keep_events(next >= from && next < from + kTraceSteps && !is_long);
   }
 
   nas::Search& search_;
-  const nas::RunDirectory& directory_;
+  nas::RunDirectory& directory_;
   Profiler* profiler_;
+  int64_t first_step_;
   Progress progress_;
   SignalWatch signals_;
 };
@@ -168,7 +170,7 @@ int dry_run(const SearchConfig& config, bool as_json) {
 }
 
 void print_result(const SearchResult& result,
-                  const nas::Search& search,
+                  int64_t steps,
                   const std::filesystem::path& directory,
                   double seconds,
                   const Profiler* profiler,
@@ -177,7 +179,7 @@ void print_result(const SearchResult& result,
     if (result.finished) fmt::print("{}\n", text_or_json(result.genotype));
     return;
   }
-  Json document = {{"schema", 1}, {"finished", result.finished}, {"steps", search.steps_done()}};
+  Json document = {{"schema", 1}, {"finished", result.finished}, {"steps", steps}};
   if (result.finished) {
     document["genotype"] = Json::parse(nas::to_json(result.genotype));
     if (nas::has_text(result.genotype)) document["genotype_text"] = nas::to_text(result.genotype);
@@ -192,37 +194,74 @@ void print_result(const SearchResult& result,
   print_json(document);
 }
 
+// What the call returns. A file system that fails it loses nothing that a checkpoint has.
+template <typename Call>
+auto resumable(const nas::RunDirectory& directory, Call call) {
+  try {
+    return call();
+  } catch (const IoError& e) {
+    throw std::runtime_error(fmt::format(
+        "{}; when that is mended, go on with --resume {}", e.what(), directory.path().native()));
+  }
+}
+
+std::string directory_for(const Arguments& args, const SearchConfig& c) {
+  if (!args.resume.empty()) return args.resume;
+  if (!args.out.empty()) return args.out;
+  return fmt::format("runs/{}-{}-seed{}", c.method, c.dataset, c.seed);
+}
+
 int search(const Arguments& args, Console& console) {
   const auto start = std::chrono::steady_clock::now();
-  const SearchConfig config = args.settings.resolve();
+  const auto seconds = [&] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  std::optional<SavedRun> saved;
+  if (!args.resume.empty()) saved.emplace(open_saved_run(args.resume, console));
+  const SearchConfig config =
+      saved ? args.settings.resolve_again(saved->config) : args.settings.resolve();
   choose_device(args.device, console);
   use_threads(args.threads);
   if (args.dry_run) return dry_run(config, args.json);
+  if (saved && saved->result) {
+    console.note(fmt::format("{}: the run has finished; nothing to do", args.resume));
+    print_result(*saved->result, saved->steps, args.resume, seconds(), nullptr, args.json);
+    return kDone;
+  }
 
   const nas::Dataset images =
       find_data_set(config.dataset).load(config.data_dir, nas::Part::kTrain);
   nas::Search search(config, images);
   if (!args.init.empty()) nas::load_initial_state(search.state(), args.init);
+  if (saved) nas::load_checkpoint(search, saved->checkpoint);
 
   // Nothing is written before all of this has succeeded.
-  const std::string default_out =
-      fmt::format("runs/{}-{}-seed{}", config.method, config.dataset, config.seed);
-  nas::RunDirectory directory(args.out.empty() ? default_out : args.out,
-                              args.force ? nas::Existing::kReplace : nas::Existing::kRefuse,
-                              args.keep_every);
-  const std::string toml = to_toml(config);
-  directory.write_config(toml);
-  directory.write_environment(nas::environment_json(toml, config.seed));
-  directory.record_start(search);
+  nas::RunDirectory directory(directory_for(args, config),
+                              saved        ? nas::Existing::kContinue
+                              : args.force ? nas::Existing::kReplace
+                                           : nas::Existing::kRefuse,
+                              args.run);
   console.note(fmt::format("run directory: {}", directory.path().native()));
+  const std::string toml = saved ? saved->config_toml : to_toml(config);
   console.detail(toml);
+  if (saved) {
+    directory.resume(search, toml);
+    console.note(fmt::format("going on after {} epochs, {} steps: {}",
+                             search.progress().epochs,
+                             search.progress().steps,
+                             saved->checkpoint.source()));
+  } else {
+    directory.start(search, toml);
+  }
+  saved.reset();  // a checkpoint is as large as the state itself
 
   std::optional<Profiler> profiler;
   if (args.profile) profiler.emplace();
   Observer observer(search, directory, console, profiler ? &*profiler : nullptr);
-  const SearchResult result = search.run(observer);
+  const SearchResult result = resumable(directory, [&] { return search.run(observer); });
   release_unused_memory();  // whoever draws the pictures needs some
-  const std::vector<std::string> written = directory.finish(search, result);
+  const std::vector<std::string> written =
+      resumable(directory, [&] { return directory.finish(search, result); });
   if (result.finished) {
     console.note(
         fmt::format("whole halves: accuracy train {:.2f} %, search {:.2f} %, derived {:.2f} %",
@@ -230,19 +269,19 @@ int search(const Arguments& args, Console& console) {
                     100 * result.search_accuracy,
                     100 * result.discrete_accuracy));
   } else {
-    console.note(fmt::format("stopped after {} steps; checkpoint: {}",
-                             search.steps_done(),
-                             (directory.path() / written.front()).native()));
+    console.note(fmt::format("stopped after {} steps; checkpoint: {}; go on with --resume {}",
+                             search.progress().steps,
+                             (directory.path() / written.front()).native(),
+                             directory.path().native()));
   }
   if (profiler) {
     write_trace(*profiler, directory.path() / "trace.json");
     console.note(profile_table(*profiler));
   }
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   print_result(result,
-               search,
+               search.progress().steps,
                directory.path(),
-               seconds.count(),
+               seconds(),
                profiler ? &*profiler : nullptr,
                args.json);
   return result.finished ? kDone : kSignal + observer.signal();
@@ -260,14 +299,32 @@ Command add_search(CLI::App& app, Console& console) {
       [&](const char* name, auto& value, const char* placeholder, const std::string& help) {
         return command->add_option(name, value, help)->option_text(placeholder)->group(run);
       };
-  option("--out", args->out, "DIR", "run directory [runs/METHOD-DATASET-seedSEED]");
-  command->add_flag("--force", args->force, "replace the run that is in it")->group(run);
-  option("--init", args->init, "FILE", "start from the weights in a checkpoint or weight file")
-      ->check(CLI::ExistingFile);
+  CLI::Option* out =
+      option("--out", args->out, "DIR", "run directory [runs/METHOD-DATASET-seedSEED]");
+  CLI::Option* force =
+      command->add_flag("--force", args->force, "replace the run that is in it")->group(run);
+  CLI::Option* init =
+      option("--init", args->init, "FILE", "start from the weights in a checkpoint or weight file")
+          ->check(CLI::ExistingFile);
+  option(
+      "--resume",
+      args->resume,
+      "DIR",
+      "go on with the run in DIR, from its newest checkpoint, to the bits that it would have had "
+      "without a stop; its settings stay as they are")
+      ->check(CLI::ExistingDirectory)
+      ->excludes(out)
+      ->excludes(force)
+      ->excludes(init);
+  option("--checkpoint-minutes",
+         args->run.checkpoint_minutes,
+         "X",
+         fmt::format("minutes between checkpoints within an epoch; 0: none [{}]",
+                     args->run.checkpoint_minutes));
   option("--keep-every",
-         args->keep_every,
+         args->run.keep_every,
          "N",
-         "epochs between checkpoints that stay; 0: first, middle, last [0]");
+         "epochs between checkpoints that stay, besides the last two; 0: first, middle, last [0]");
   option("--device", args->device, "NAME", "auto, cpu or cuda[:N] [auto]")->envname("OCHE_DEVICE");
   option(
       "--threads",

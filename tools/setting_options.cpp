@@ -76,7 +76,7 @@ SettingOptions::SettingOptions(CLI::App& command) {
       ->group(group);
 }
 
-SearchConfig SettingOptions::resolve() const {
+std::vector<Assignment> SettingOptions::assignments() const {
   std::vector<Assignment> assignments;
   const auto add = [&](std::vector<Assignment> more) {
     assignments.insert(assignments.end(), more.begin(), more.end());
@@ -90,7 +90,28 @@ SearchConfig SettingOptions::resolve() const {
       assignments.push_back({setting, value, fmt::format("--{}", setting->flag)});
     }
   }
-  return tools::resolve(assignments);
+  return assignments;
+}
+
+SearchConfig SettingOptions::resolve() const {
+  return tools::resolve(assignments());
+}
+
+SearchConfig SettingOptions::resolve_again(const SearchConfig& run) const {
+  SearchConfig config = run;
+  const std::vector<Assignment> asked = assignments();
+  for (const Assignment& a : asked) assign(a, config);
+  for (auto a = asked.rbegin(); a != asked.rend(); ++a) {
+    const std::string kept = value_text(run, *a->setting);
+    if (value_text(config, *a->setting) != kept && a->setting->key != "data.dir") {
+      throw UsageError(
+          fmt::format("{}: {} would change the run, which has {}; leave it out, or start another",
+                      a->where,
+                      quote(a->value),
+                      quote(kept)));
+    }
+  }
+  return config;
 }
 
 }  // namespace oche::tools

@@ -19,8 +19,13 @@ class SettingOptions {
 
   // The merged configuration, once the arguments are parsed.
   SearchConfig resolve() const;
+  // That of a run which is to be continued. Throws UsageError for a source that asks for anything
+  // else, but where the images are.
+  SearchConfig resolve_again(const SearchConfig& run) const;
 
  private:
+  std::vector<Assignment> assignments() const;  // lowest precedence first
+
   std::string config_file_;
   std::vector<std::string> set_;
   std::vector<std::pair<const Setting*, std::string>> flags_;  // in table order

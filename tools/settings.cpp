@@ -130,10 +130,6 @@ void set(const Assignment& a, SearchConfig& config, DType C::*member) {
   reject(a, "f32 or f64");
 }
 
-void assign(const Assignment& a, SearchConfig& config) {
-  std::visit([&](auto member) { set(a, config, member); }, a.setting->member);
-}
-
 std::string toml_string(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
@@ -216,6 +212,10 @@ std::vector<Assignment> read_environment() {
     if (value && *value) found.push_back({&s, value, variable});
   }
   return found;
+}
+
+void assign(const Assignment& a, SearchConfig& config) {
+  std::visit([&](auto member) { set(a, config, member); }, a.setting->member);
 }
 
 SearchConfig resolve(std::span<const Assignment> assignments) {

@@ -52,6 +52,9 @@ struct Assignment {
 Assignment parse_assignment(std::string_view text);
 std::vector<Assignment> read_environment();
 
+// Sets what is asked for, of the right type and among the choices.
+void assign(const Assignment& assignment, SearchConfig& config);
+
 // The valid configuration that the assignments make, lowest precedence first. The data set and the
 // method are resolved before what follows from them is applied, wherever they come from.
 SearchConfig resolve(std::span<const Assignment> assignments);

@@ -1,14 +1,21 @@
-// A search small enough for any test, run once; and tensors compared bit by bit.
+// A search small enough for any test, run once, and others of its kind that are to end like it; and
+// tensors compared bit by bit.
 #pragma once
 
 #include <algorithm>
 #include <bit>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "engine/file.h"
+#include "nas/checkpoint.h"
 #include "nas/data/patterns.h"
 #include "nas/environment.h"
+#include "nas/metrics.h"
 #include "nas/run_directory.h"
+#include "nas/run_summary.h"
+#include "tests/support/catch.h"
 #include "tests/support/files.h"
 
 namespace oche::test {
@@ -43,6 +50,7 @@ struct Recorder : SearchObserver {
     reports.push_back(report);
     alphas.push_back(search.state().arch.normal().clone());
   }
+  void on_step(const StepReport&) override { run.record_step(search); }
   bool keep_going() override { return --steps_left > 0; }
 
   Search& search;
@@ -56,9 +64,7 @@ struct Recorder : SearchObserver {
 struct TinyRun {
   TinyRun() : search(tiny_config(), images()), run(root.path() / "run", Existing::kRefuse) {
     Recorder recorder(search, run);
-    run.write_config(kToml);
-    run.write_environment(environment_json(kToml, 0));
-    run.record_start(search);
+    run.start(search, kToml);
     result = search.run(recorder);
     written = run.finish(search, result);
     reports = recorder.reports;
@@ -79,6 +85,48 @@ struct TinyRun {
 inline TinyRun& tiny() {
   static TinyRun run;
   return run;
+}
+
+// Goes on with a tiny search from the newest checkpoint in its directory, to the end. Returns what
+// was told of damaged ones.
+inline std::vector<std::string> resume_tiny(const fs::path& directory) {
+  std::vector<std::string> told;
+  const SafetensorsFile checkpoint = open_newest(
+      read_run(directory).checkpoints, [&](const std::string& line) { told.push_back(line); });
+  Search search(tiny_config(), images());
+  load_checkpoint(search, checkpoint);
+  RunDirectory run(directory, Existing::kContinue);
+  run.resume(search, checkpoint.metadata().at("config"));
+  Recorder recorder(search, run);
+  run.finish(search, search.run(recorder));
+  return told;
+}
+
+// The run in the directory has ended as tiny() has: the same bytes, but for times.
+inline void expect_tiny_run(const fs::path& directory) {
+  for (const char* name :
+       {"genotype.json", "genotypes.jsonl", "weights.safetensors", "ckpt/epoch-0002.safetensors"}) {
+    CAPTURE(name);
+    CHECK(read_file(directory / name) == read_file(tiny().file(name)));
+  }
+  const RunSummary run = read_run(directory), whole = read_run(tiny().run.path());
+  CHECK(run.state == RunSummary::State::kFinished);
+  CHECK(run.accuracies->discrete == whole.accuracies->discrete);
+  REQUIRE(run.epochs.size() == whole.epochs.size());
+  for (size_t i = 0; i < run.epochs.size(); ++i) {
+    EpochMetrics row = run.epochs[i];
+    CHECK(row.seconds > 0);
+    row.seconds = whole.epochs[i].seconds;
+    row.images_per_second = whole.epochs[i].images_per_second;
+    CHECK(csv_row(row) == csv_row(whole.epochs[i]));
+  }
+  const std::string events = read_file(directory / "events.jsonl");
+  std::vector<int> epochs;
+  for (const std::string_view line : whole_lines(events)) {
+    const auto event = nlohmann::json::parse(line);
+    if (event["type"] == "epoch") epochs.push_back(event["epoch"].get<int>());
+  }
+  CHECK(epochs == std::vector{1, 2});
 }
 
 inline std::vector<uint32_t> bits(const Tensor& t) {
