@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/json.h"
 #include "engine/runtime.h"
 #include "engine/sha256.h"
 #include "nas/data/image_file.h"
@@ -115,6 +116,18 @@ std::string environment_json(const std::string& config_toml, uint64_t seed) {
                          {"seed", seed},
                          {"config_sha256", sha256_hex(std::as_bytes(std::span(config_toml)))}};
   return document.dump(2) + "\n";
+}
+
+std::vector<std::string> environment_changes(const std::string& before, const std::string& after) {
+  const nlohmann::json old = parse_json(before, "env.json"), now = parse_json(after, "env.json");
+  std::vector<std::string> changed;
+  for (const auto& [key, value] : now.items()) {
+    const bool matters = key != "threads" && key != "logical_cpus";
+    if (matters && (!old.is_object() || old.value(key, nlohmann::json()) != value)) {
+      changed.push_back(key);
+    }
+  }
+  return changed;
 }
 
 }  // namespace oche::nas

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace oche::nas {
 
@@ -10,5 +11,8 @@ namespace oche::nas {
 // instruction sets, threads, versions of this program, its compiler and its libraries, the seed and
 // the SHA-256 of the merged configuration.
 std::string environment_json(const std::string& config_toml, uint64_t seed);
+
+// The keys in which two such documents differ, of those that results may depend on: not in threads.
+std::vector<std::string> environment_changes(const std::string& before, const std::string& after);
 
 }  // namespace oche::nas

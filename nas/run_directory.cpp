@@ -98,15 +98,19 @@ void RunDirectory::start(Search& search, const std::string& config_toml) {
   save(search, step_checkpoint_name(0));
 }
 
-void RunDirectory::resume(const Search& search, const std::string& config_toml) {
+std::vector<std::string> RunDirectory::resume(const Search& search,
+                                              const std::string& config_toml) {
   if (read_file(path_ / "config.toml") != config_toml) {
     throw std::invalid_argument(fmt::format(
         "{}: not the configuration in the checkpoints of the run; undo the change, or start "
         "another run with this file as --config",
         (path_ / "config.toml").native()));
   }
+  std::vector<std::string> changes = environment_changes(
+      read_file(path_ / "env.json"), environment_json(config_toml, search.config().seed));
   config_toml_ = config_toml;
   record_.resume(search);
+  return changes;
 }
 
 void RunDirectory::record_step(Search& search) {

@@ -42,8 +42,9 @@ class RunDirectory {
   // First of all, either: checkpoints carry the configuration, and there is one from step 0 on.
   void start(Search& search, const std::string& config_toml);
   // The search has been brought to a checkpoint of this run, which carried the configuration: cuts
-  // back what was recorded after it. Throws std::invalid_argument if config.toml differs.
-  void resume(const Search& search, const std::string& config_toml);
+  // back what was recorded after it. Throws std::invalid_argument if config.toml differs. Returns
+  // the environment_changes() since the start, which may cost the run its bits.
+  std::vector<std::string> resume(const Search& search, const std::string& config_toml);
 
   // Once for each step and each epoch.
   void record_step(Search& search);

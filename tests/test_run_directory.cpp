@@ -123,6 +123,9 @@ TEST_CASE("the environment names processor and versions, not the machine") {
   CHECK(environment["config_sha256"].get<std::string>().size() == 64);
   CHECK(environment["config_sha256"] !=
         nlohmann::json::parse(environment_json("layers = 4\n", 5))["config_sha256"]);
+  CHECK(environment_changes(environment_json(kToml, 5), environment_json(kToml, 5)).empty());
+  CHECK(environment_changes(environment_json(kToml, 5), environment_json(kToml, 6)) ==
+        std::vector<std::string>{"seed"});
   std::array<char, 256> host{};
   REQUIRE(::gethostname(host.data(), host.size() - 1) == 0);
   for (const std::string& file :

@@ -2,6 +2,7 @@
 #include "nas/search.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <chrono>
 #include <filesystem>
@@ -9,6 +10,7 @@
 #include <optional>
 #include <stdexcept>
 #include <thread>
+#include <vector>
 
 #include "engine/error.h"
 #include "engine/process.h"
@@ -245,7 +247,12 @@ int search(const Arguments& args, Console& console) {
   const std::string toml = saved ? saved->config_toml : to_toml(config);
   console.detail(toml);
   if (saved) {
-    directory.resume(search, toml);
+    const std::vector<std::string> changes = directory.resume(search, toml);
+    if (!changes.empty()) {
+      console.error(fmt::format("{}: not what the run was started with: {}; last bits may differ",
+                                (directory.path() / "env.json").native(),
+                                fmt::join(changes, ", ")));
+    }
     console.note(fmt::format("going on after {} epochs, {} steps: {}",
                              search.progress().epochs,
                              search.progress().steps,

@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include "engine/error.h"
 #include "tools/config_file.h"
+#include "tools/exit_code.h"
 
 namespace oche::tools {
 namespace {
