@@ -1,7 +1,9 @@
 // A fault at every system call of a save: the old file or the new one is whole, nothing else is
 // left, and a run goes on to the same bits.
+#include <algorithm>
 #include <cerrno>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/error.h"
@@ -25,28 +27,25 @@ size_t open_descriptors() {
   return entries_of("/proc/self/fd").size();
 }
 
-// Runs a tiny search until the fault at call `at` of its second epoch's record. Returns the calls,
-// and whether they reached the fault.
-struct FaultyRecorder : SearchObserver {
-  FaultyRecorder(Search& search, RunDirectory& run, int at, int error)
-      : search(search), run(run), at(at), error(error) {}
-  void on_epoch(const EpochReport& report) override {
-    if (report.epoch == 0) return run.record_epoch(search, report);
-    const FailingCall failing(at, error);
-    try {
-      run.record_epoch(search, report);
-    } catch (...) {
-      calls = failing.calls();
-      throw;
-    }
-    calls = failing.calls();
+// What the call changes, with a fault at its system call `at`. Returns the calls that it made, and
+// the error that came out, 0 for none.
+template <typename Change>
+std::pair<Calls, int> with_fault(int at, int error, Change change) {
+  const FailingCall failing(at, error);
+  int came_out = 0;
+  try {
+    change();
+  } catch (const IoError& e) {
+    came_out = e.code().value();
   }
+  return {failing.calls(), came_out};
+}
 
-  Search& search;
-  RunDirectory& run;
-  int at, error;
-  Calls calls;
-};
+bool starts_with(const Calls& calls, const Calls& expected, size_t count) {
+  return calls.size() >= count &&
+         std::equal(
+             calls.begin(), calls.begin() + static_cast<std::ptrdiff_t>(count), expected.begin());
+}
 
 }  // namespace
 
@@ -56,83 +55,66 @@ TEST_CASE("a save that fails at any system call leaves the old file or the new o
   const std::string before(5000, 'o'), after(6000, 'n');
   const size_t descriptors = open_descriptors();
   const int error = GENERATE(EIO, ENOSPC, EDQUOT, EINTR, FailingCall::kShortWrite);
-  CAPTURE(error);
   for (size_t at = 0; at < kSave.size(); ++at) {
-    CAPTURE(at, kSave[at]);
+    CAPTURE(error, at, kSave[at]);
     write_file_atomically(path, before);
-    Calls calls;
-    const auto save = [&] {
-      const FailingCall failing(static_cast<int>(at), error);
-      try {
-        write_file_atomically(path, after);
-      } catch (...) {
-        calls = failing.calls();
-        throw;
-      }
-      calls = failing.calls();
-    };
-    // An interruption is tried again, a short write goes on, and after the directory was synced
-    // nothing matters any more. rename() is never interrupted.
-    const bool is_last = at + 1 == kSave.size();
-    const bool harmless =
-        is_last || error == FailingCall::kShortWrite || (error == EINTR && at != kRename);
-    if (harmless) {
-      CHECK_NOTHROW(save());
-    } else {
-      std::error_code code;
-      try {
-        save();
-      } catch (const IoError& e) {
-        code = e.code();
-      }
-      CHECK(code.value() == error);
-    }
-    REQUIRE(calls.size() > at);
-    CHECK(std::equal(
-        kSave.begin(), kSave.begin() + static_cast<std::ptrdiff_t>(at) + 1, calls.begin()));
+    const auto [calls, came_out] =
+        with_fault(static_cast<int>(at), error, [&] { write_file_atomically(path, after); });
+    CHECK(starts_with(calls, kSave, at + 1));
+    // An interruption is tried again (rename is never interrupted), a short write goes on, and once
+    // the directory has been synced nothing matters any more.
+    const bool harmless = error == FailingCall::kShortWrite || (error == EINTR && at != kRename) ||
+                          at + 1 == kSave.size();
+    CHECK(came_out == (harmless ? 0 : error));
     CHECK(read_file(path) == (harmless || at > kRename ? after : before));
     CHECK(entries_of(root.path()) == std::vector{path});
     CHECK(open_descriptors() == descriptors);
   }
-  // There is no call beyond those.
-  const FailingCall none(1000, EIO);
-  write_file_atomically(path, after);
-  CHECK(none.calls() == kSave);
+  CHECK(with_fault(1000, EIO, [&] { write_file_atomically(path, after); }).first == kSave);
 }
 
-TEST_CASE("an epoch whose record fails at any system call is recorded by the run that goes on") {
-  Calls whole;
-  for (int i = 0; i < 3; ++i) whole.insert(whole.end(), kAppend.begin(), kAppend.end());
-  whole.insert(whole.end(), kSave.begin(), kSave.end());
-  whole.push_back("remove");  // the checkpoint of step 0
+TEST_CASE("an epoch whose record fails at any system call is whole once the run has gone on") {
+  Calls all;
+  for (int i = 0; i < 3; ++i) all.insert(all.end(), kAppend.begin(), kAppend.end());
+  all.insert(all.end(), kSave.begin(), kSave.end());
+  all.push_back("remove");  // of the checkpoint before the last two
+
+  // The tiny run as it was after its first epoch, and one checkpoint more.
+  const TemporaryDirectory root;
+  const fs::path former = root.path() / "former", path = root.path() / "run";
+  fs::copy(tiny().run.path(), former, fs::copy_options::recursive);
+  fs::remove(former / "ckpt/epoch-0002.safetensors");
+  fs::copy_file(former / "ckpt/epoch-0001.safetensors", former / "ckpt/step-00000000.safetensors");
+  const auto newest = [&] {
+    return open_newest(read_run(path).checkpoints, [](const std::string& line) { FAIL(line); });
+  };
 
   const int error = GENERATE(EIO, ENOSPC);
-  for (int at = 0; at <= std::ssize(whole); ++at) {
+  for (size_t at = 0; at <= all.size(); ++at) {
     CAPTURE(error, at);
-    const TemporaryDirectory root;
-    const fs::path path = root.path() / "run";
-    bool failed = false;
-    {
-      Search search(tiny_config(), images());
-      RunDirectory run(path, Existing::kRefuse);
-      run.start(search, kToml);
-      FaultyRecorder recorder(search, run, at, error);
-      try {
-        search.run(recorder);
-      } catch (const IoError& e) {
-        failed = true;
-        CHECK(e.code().value() == error);
-      }
-      const auto reached = std::min<std::ptrdiff_t>(at + 1, std::ssize(whole));
-      REQUIRE(std::ssize(recorder.calls) >= reached);
-      CHECK(std::equal(whole.begin(), whole.begin() + reached, recorder.calls.begin()));
-    }
-    const int harmless = static_cast<int>(std::ssize(whole)) - 2;  // closing the directory
-    CHECK(failed == (at != harmless && at < std::ssize(whole)));
+    fs::remove_all(path);
+    fs::copy(former, path, fs::copy_options::recursive);
+    Search search(tiny_config(), images());
+    const auto go_on = [&](const auto& record) {
+      load_checkpoint(search, newest());
+      RunDirectory run(path, Existing::kContinue);
+      run.resume(search, kToml);
+      if (search.progress().epochs == 1) record(run);
+    };
+    go_on([&](RunDirectory& run) {
+      const auto [calls, came_out] = with_fault(
+          static_cast<int>(at), error, [&] { run.record_epoch(tiny().search, tiny().reports[1]); });
+      CHECK(starts_with(calls, all, std::min(at + 1, all.size())));
+      const bool harmless = at + 2 == all.size() || at == all.size();  // closes the directory; none
+      CHECK(came_out == (harmless ? 0 : error));
+    });
     for (const fs::path& file : entries_of(path / "ckpt")) {
       CHECK(file.extension() == ".safetensors");
     }
-    resume_tiny(path);
-    expect_tiny_run(path);
+    go_on([&](RunDirectory& run) { run.record_epoch(tiny().search, tiny().reports[1]); });
+    for (const char* name : {"metrics.csv", "genotypes.jsonl", "ckpt/epoch-0002.safetensors"}) {
+      CAPTURE(name);
+      CHECK(read_file(path / name) == read_file(tiny().file(name)));
+    }
   }
 }

@@ -33,6 +33,7 @@ inline SearchConfig tiny_config() {
   c.steps = c.multiplier = 2;
   c.epochs = 2;
   c.batch = 4;
+  c.gradient = "first-order";
   return c;
 }
 
@@ -102,7 +103,8 @@ inline std::vector<std::string> resume_tiny(const fs::path& directory) {
   return told;
 }
 
-// The run in the directory has ended as tiny() has: the same bytes, but for times.
+// The run in the directory has ended as tiny() has: the same bytes, but for time and
+// memory.
 inline void expect_tiny_run(const fs::path& directory) {
   for (const char* name :
        {"genotype.json", "genotypes.jsonl", "weights.safetensors", "ckpt/epoch-0002.safetensors"}) {
@@ -118,6 +120,7 @@ inline void expect_tiny_run(const fs::path& directory) {
     CHECK(row.seconds > 0);
     row.seconds = whole.epochs[i].seconds;
     row.images_per_second = whole.epochs[i].images_per_second;
+    row.peak_bytes = whole.epochs[i].peak_bytes;  // counts the tensors of the other runs here
     CHECK(csv_row(row) == csv_row(whole.epochs[i]));
   }
   const std::string events = read_file(directory / "events.jsonl");
