@@ -16,7 +16,8 @@ trap 'rm -rf -- "$work"' EXIT
 
 # Two epochs of two steps, a checkpoint after each.
 options=(--quiet --checkpoint-minutes 1e-9)
-new=("$OCHE" search "${options[@]}" --train-size 32 --layers 3 --channels 2 --steps 2 --batch 8 --epochs 2 --out)
+new=("$OCHE" search "${options[@]}" --method darts-1st --train-size 16 --layers 3 --channels 2 --steps 1 --batch 4
+  --epochs 2 --out)
 on=("$OCHE" search "${options[@]}" --resume)
 
 # What a run leaves, without times: the last of its columns but peak_bytes.

@@ -235,26 +235,26 @@ TEST_CASE("every flipped bit and every truncation of a checkpoint is found") {
   const auto put = [&](size_t at, char byte) {
     file.seekp(static_cast<std::streamoff>(at)).put(byte).flush();
   };
-  int found = 0;
+  int flips = 0, cuts = 0;  // found
   for (size_t at = 0; at < whole.size(); ++at) {
     for (int bit = 0; bit < 8; ++bit) {
       put(at, static_cast<char>(whole[at] ^ (1 << bit)));
-      if (!opens()) ++found;
+      if (!opens()) ++flips;
     }
     put(at, whole[at]);
   }
-  CHECK(found == 8 * std::ssize(whole));
+  CHECK(flips == 8 * std::ssize(whole));
   CHECK(opens());
 
-  found = 0;
   for (size_t size = whole.size(); size-- > 0;) {
     fs::resize_file(checkpoint.path, size);
-    if (!opens()) ++found;
+    if (!opens()) ++cuts;
   }
-  CHECK(found == std::ssize(whole));
-  WARN(fmt::format("{} of {} bits flipped and {} of {} truncations found",
+  CHECK(cuts == std::ssize(whole));
+  WARN(fmt::format("of {} bytes: {} of {} flipped bits found, {} of {} truncations",
+                   whole.size(),
+                   flips,
                    8 * whole.size(),
-                   8 * whole.size(),
-                   found,
+                   cuts,
                    whole.size()));
 }

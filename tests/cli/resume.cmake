@@ -28,7 +28,7 @@ function(fails code regex)
 endfunction()
 
 # Steps enough for a signal to come between, of some milliseconds each.
-set(options --train-size 1600 --layers 3 --channels 2 --steps 2 --batch 8 --epochs 2)
+set(options --method darts-1st --train-size 320 --layers 3 --channels 2 --steps 1 --batch 4 --epochs 2)
 oche(0 search ${options} --threads 2 --out whole --quiet)
 set(genotype "${out}")
 
@@ -37,7 +37,7 @@ function(interrupted run signal code)
   list(JOIN options " " arguments)
   execute_process(
     COMMAND sh -c "'${OCHE}' search ${arguments} --threads 2 --checkpoint-minutes 1e-6 --out ${run} & pid=$!
-                   until ls ${run}/ckpt | grep -q 'step-.*[1-9]' || ! kill -0 $pid; do sleep 0.01; done
+                   until ls ${run}/ckpt 2>/dev/null | grep -q '^step-.*[1-9].*[.]safetensors$' || ! kill -0 $pid; do sleep 0.01; done
                    kill -${signal} $pid; wait $pid"
     WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE out ERROR_VARIABLE err RESULT_VARIABLE actual)
   expect_equal("${signal}: ${actual}" "${signal}: ${code}")
@@ -62,7 +62,7 @@ file(SHA256 ${WORK}/INT/events.jsonl before)
 oche(0 search --resume INT --json)
 expect_match("${err}" "INT: the run has finished; nothing to do\n")
 expect_json("${out}" ON finished)
-expect_json("${out}" 200 steps)
+expect_json("${out}" 80 steps)
 string(STRIP "${genotype}" text)
 expect_json("${out}" "${text}" genotype_text)
 file(SHA256 ${WORK}/INT/events.jsonl after)
@@ -77,7 +77,7 @@ list(GET checkpoints 0 newest)
 list(GET checkpoints 1 older)
 cmake_path(GET newest FILENAME newest)
 cmake_path(GET older FILENAME older)
-execute_process(COMMAND dd if=/dev/zero of=${newest} bs=1 count=9 seek=20000 conv=notrunc
+execute_process(COMMAND dd if=/dev/zero of=${newest} bs=1 count=9 seek=60000 conv=notrunc
                 WORKING_DIRECTORY ${WORK}/KILL/ckpt ERROR_QUIET COMMAND_ERROR_IS_FATAL ANY)
 file(APPEND ${WORK}/KILL/events.jsonl "{\"schema\":1,\"ty")
 file(WRITE ${WORK}/KILL/ckpt/epoch-0001.safetensors.1-0.oche-tmp "half")
@@ -109,9 +109,9 @@ file(WRITE ${WORK}/other.toml "[weights]\nlr = 0.1\n")
 fails(2 "other.toml:2:6: weights.lr: '0.1' would change the run, which has '0.025'" --resume INT --config other.toml)
 oche(0 search --resume INT --config INT/config.toml --epochs 2 --data elsewhere --threads 1 --device cpu --keep-every 3
      --checkpoint-minutes 1 --quiet)
-fails(2 "--resume excludes --out" --resume INT --out INT)
-fails(2 "--resume excludes --force" --resume INT --force)
-fails(2 "--resume excludes --init" --resume INT --init INT/weights.safetensors)
+fails(2 "search: --out excludes --resume" --resume INT --out INT)
+fails(2 "search: --force excludes --resume" --resume INT --force)
+fails(2 "search: --init excludes --resume" --resume INT --init INT/weights.safetensors)
 fails(2 "--checkpoint-minutes: -1 is not allowed; expected 0 \\(none\\) or more" ${TINY} --checkpoint-minutes -1)
 
 # Where there is nothing to go on with.

@@ -115,7 +115,7 @@ macro(search_with_signals name commands)
                    until test -e ${name}/ckpt/epoch-0001.safetensors || ! kill -0 $pid; do sleep 0.1; done
                    ${commands}; wait $pid"
     WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE out ERROR_VARIABLE err RESULT_VARIABLE actual)
-  file(GLOB checkpoint ${WORK}/${name}/ckpt/step-*.safetensors)
+  file(GLOB checkpoint ${WORK}/${name}/ckpt/step-*[1-9]*.safetensors)
 endmacro()
 
 # A signal ends the search after its step, with a checkpoint.
