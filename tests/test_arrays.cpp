@@ -178,4 +178,10 @@ TEST_CASE("a file of arrays that is missing or damaged is a fault of the data") 
   CHECK(shape.classes == 2);
   CHECK(shape.width == 3);
   CHECK(shape.channels == 1);
+  CHECK(shape.bytes() == 6);
+  SafetensorsWriter floats;
+  floats.add("x_train", {2, 1, 3}, counting<double>(6));
+  floats.add("y_train", {2}, counting<uint8_t>(2));
+  floats.write(path);
+  CHECK(arrays_shape(path).bytes() == 24);
 }

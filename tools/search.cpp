@@ -340,7 +340,7 @@ Command add_search(CLI::App& app, Console& console) {
       fmt::format("threads in all, one of which loads images [processors + 1: {}]", args->threads))
       ->envname("OCHE_THREADS");
   CLI::Option* dry_run =
-      command->add_flag("--dry-run", args->dry_run, "print size, memory and steps; touch nothing")
+      command->add_flag("--dry-run", args->dry_run, "print size, memory and steps; write nothing")
           ->group(run);
   command
       ->add_flag(

@@ -194,7 +194,8 @@ DatasetShape arrays_shape(const fs::path& path) {
           .height = set.height,
           .width = set.width,
           .channels = set.channels,
-          .classes = set.classes};
+          .classes = set.classes,
+          .element_bytes = set.values.empty() ? 1 : int64_t{sizeof(float)}};
 }
 
 }  // namespace oche::nas

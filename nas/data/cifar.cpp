@@ -105,6 +105,7 @@ Dataset load_cifar(Cifar which, const std::filesystem::path& directory, Part par
                 .mean = layout.mean,
                 .deviation = layout.deviation};
     const int64_t records = part == Part::kTest ? layout.test_records : layout.train_records;
+    if (part == Part::kTrain) set.pixels.reserve(static_cast<size_t>(shape.bytes()));
     for (const PublicSet::File& file : layout.files.files) {
       const bool is_test = &file == &layout.files.files.back();
       if (is_test != (part == Part::kTest)) continue;
