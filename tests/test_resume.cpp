@@ -48,15 +48,13 @@ std::set<std::string> names_in(const fs::path& directory) {
 
 }  // namespace
 
-TEST_CASE("a search that was killed after any step runs on to the same bits") {
-  for (int64_t steps = 1; steps <= 8; ++steps) {
-    CAPTURE(steps);
-    const TemporaryDirectory root;
-    run_until(root.path() / "run", steps, true);
-    CHECK(read_run(root.path() / "run").state == RunSummary::State::kRunning);
-    CHECK(resume_tiny(root.path() / "run").empty());
-    expect_tiny_run(root.path() / "run");
-  }
+TEST_CASE("a search that was killed after a step runs on to the same bits") {
+  const int64_t steps = GENERATE(1, 4, 5, 8);  // the first and the last of each epoch
+  const TemporaryDirectory root;
+  run_until(root.path() / "run", steps, true);
+  CHECK(read_run(root.path() / "run").state == RunSummary::State::kRunning);
+  CHECK(resume_tiny(root.path() / "run").empty());
+  expect_tiny_run(root.path() / "run");
 }
 
 TEST_CASE("a search that was ended by a signal runs on to the same bits") {
