@@ -10,7 +10,7 @@ folder=build/fuzz/tests/fuzz
 write_seeds() {
   local run=build/fuzz-seeds corpus=tests/fuzz/corpus/checkpoint
   build/test/oche search --train-size 16 --layers 1 --channels 1 --steps 1 --stem-multiplier 1 --batch 8 --epochs 1 \
-    --alpha-init 0 --out "$run" --force --quiet
+    --alpha-init 0 --out "$run" --force --quiet >/dev/null
   cp "$run/ckpt/epoch-0001.safetensors" "$corpus/valid-checkpoint.safetensors"
   cp "$run/weights.safetensors" "$corpus/valid-weights.safetensors"
 }

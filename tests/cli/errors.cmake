@@ -53,6 +53,8 @@ config_fails("[data]\naugment = 1\n" "2:11: data.augment: expected true or false
 config_fails("method = 3\n" "1:10: method: expected a text in quotes")
 config_fails("[weights]\nlr = [1]\n" "2:6: weights.lr: expected a number")
 config_fails("[weights]\nlr = 1\nlr = 2\n" "3:6: [^\n]*redefine")
+string(ASCII 21 control)  # does not reach the terminal
+config_fails("seed = f${control}alse\n" "1:9: [^\n]*saw 'f\\\\x15'")
 config_fails("[gradient]\nname = 'best'\n" "2:8: gradient.name: 'best' is not allowed")
 if(EXISTS ${WORK}/runs)
   message(SEND_ERROR "a search that failed left a run directory")

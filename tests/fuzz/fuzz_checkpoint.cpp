@@ -1,5 +1,6 @@
 // Fuzz target: checkpoints, weight files and states, read into the smallest network there is.
 #include "engine/error.h"
+#include "engine/runtime.h"
 #include "nas/checkpoint.h"
 #include "tests/fuzz/memory_file.h"
 
@@ -18,7 +19,10 @@ SearchConfig smallest() {
 }  // namespace
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static SearchState state(smallest(), 3, 10);
+  static SearchState state = [] {
+    set_num_threads(1);  // the arrays are too small to share
+    return SearchState(smallest(), 3, 10);
+  }();
   const std::string_view contents = fuzz::text_of(data, size);
   const bool has_alphas = fuzz::accepts<FormatError>([&] {
     const SafetensorsFile file{std::string(contents), "fuzz.safetensors"};

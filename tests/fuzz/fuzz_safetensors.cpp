@@ -1,5 +1,7 @@
 // Fuzz target: safetensors files. What is accepted has every byte in one array, and reads the same
 // when written again.
+#include <algorithm>
+
 #include "engine/error.h"
 #include "engine/safetensors.h"
 #include "tests/fuzz/target.h"
