@@ -158,7 +158,10 @@ SearchState::StepResult SearchState::step(const Batch& train,
   std::vector<BufferUpdate> statistics;
   const auto [train_loss, gradients] = weight_gradient(statistics);
   const double norm = global_norm(weights, gradients);
-  if (!DryRun::active() && (!std::isfinite(train_loss) || !std::isfinite(norm))) {
+  const bool is_finite =
+      std::isfinite(train_loss) && std::isfinite(norm) &&
+      std::ranges::all_of(statistics, [](const auto& u) { return all_finite(u.value); });
+  if (!DryRun::active() && !is_finite) {
     const FiniteChecks checks;
     weight_gradient(statistics);
     throw NonFinite(current_labels(), "the weight gradient");

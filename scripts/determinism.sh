@@ -50,7 +50,7 @@ compared=0
 # The copies of the kernels, each with what keeps the dynamic linker from a better one (docs/design.md).
 for entry in x86-64:-AVX2 x86-64-v3:-AVX512F x86-64-v4:-none; do
   export GLIBC_TUNABLES=glibc.cpu.hwcaps=${entry#*:}
-  if [[ $("$oche" --version) == *"architectures ${entry%:*}" ]]; then
+  if [[ "$("$oche" --version) " == *"architectures ${entry%:*} "* ]]; then
     compare "${entry%:*}" || status=1
     compared=$((compared + 1))
   else

@@ -2,13 +2,14 @@
 #   cmake -D OCHE=<binary> -D WORK=<folder to fill> -D PAGE=docs/formats.md -P formats.cmake
 include(${CMAKE_CURRENT_LIST_DIR}/cli/common.cmake)
 
-foreach(PYTHON python3 /usr/bin/python3)  # the first one may be another than the system's, without its packages
-  execute_process(COMMAND ${PYTHON} -c "import numpy" RESULT_VARIABLE missing OUTPUT_QUIET ERROR_QUIET)
-  if(NOT missing)
-    break()
+set(python "")
+foreach(candidate /usr/bin/python3 python3)  # the first one in PATH may be another than the system's, without its packages
+  execute_process(COMMAND ${candidate} -c "import numpy" RESULT_VARIABLE missing OUTPUT_QUIET ERROR_QUIET)
+  if(NOT python AND missing STREQUAL "0")
+    set(python ${candidate})
   endif()
 endforeach()
-if(missing)
+if(NOT python)
   message("SKIP: no python3 with NumPy (Debian: python3-numpy)")
   return()
 endif()
@@ -34,12 +35,12 @@ file(WRITE ${WORK}/formats.py "${program}")
 
 foreach(dtype f32 f64)
   oche(0 search ${SMALL} --dtype ${dtype} --out ${dtype})
-  execute_process(COMMAND ${PYTHON} formats.py ${dtype} WORKING_DIRECTORY ${WORK} COMMAND_ERROR_IS_FATAL ANY)
+  execute_process(COMMAND ${python} formats.py ${dtype} WORKING_DIRECTORY ${WORK} COMMAND_ERROR_IS_FATAL ANY)
 endforeach()
 # A checker that takes everything would be none.
 file(READ ${WORK}/f64/metrics.csv metrics)
 file(WRITE ${WORK}/f64/metrics.csv "${metrics}${metrics}")
-execute_process(COMMAND ${PYTHON} formats.py f64 WORKING_DIRECTORY ${WORK} RESULT_VARIABLE refused ERROR_QUIET)
+execute_process(COMMAND ${python} formats.py f64 WORKING_DIRECTORY ${WORK} RESULT_VARIABLE refused ERROR_QUIET)
 if(NOT refused)
   message(SEND_ERROR "formats.py accepts a run with too many rows")
 endif()
