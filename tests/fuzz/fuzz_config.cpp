@@ -10,7 +10,7 @@ using namespace oche::tools;
 
 namespace {
 
-SearchConfig read(std::string_view text) {
+SearchConfig read(const std::string& text) {
   try {
     return resolve(parse_config(text, "fuzz.toml"));
   } catch (const std::invalid_argument& error) {  // settings that exclude each other
@@ -22,7 +22,7 @@ SearchConfig read(std::string_view text) {
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   SearchConfig config;
-  if (fuzz::accepts<UsageError>([&] { config = read(fuzz::text_of(data, size)); })) {
+  if (fuzz::accepts<UsageError>([&] { config = read(std::string(fuzz::text_of(data, size))); })) {
     const std::string toml = to_toml(config);
     fuzz::require(to_toml(read(toml)) == toml, "a configuration reads as written");
   }

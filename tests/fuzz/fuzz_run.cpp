@@ -2,6 +2,7 @@
 #include <fstream>
 
 #include "engine/error.h"
+#include "nas/checkpoint_files.h"
 #include "nas/published.h"
 #include "nas/run_summary.h"
 #include "tests/fuzz/target.h"
@@ -24,6 +25,8 @@ const std::filesystem::path& run_directory() {
   static const bool written = [] {
     write(directory.path() / "metrics.csv", csv_header());
     write(directory.path() / "genotype.json", to_json(published_genotypes().front().genotype));
+    std::filesystem::create_directory(directory.path() / "ckpt");
+    write(directory.path() / "ckpt" / epoch_checkpoint_name(3), "");
     return true;
   }();
   fuzz::require(written, "a run directory can be made");
