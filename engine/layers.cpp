@@ -47,8 +47,7 @@ Tensor BatchNorm2d::forward(const Tensor& x, const Pass& pass) const {
     const NoGrad no_grad;
     const auto rows = static_cast<double>(x.numel() / x.size(-1));
     const double unbiased = rows > 1 ? rows / (rows - 1) : 1;
-    pass.updates->push_back(
-        {running_mean_, running_mean_ * (1 - kMomentum) + r.mean * kMomentum});
+    pass.updates->push_back({running_mean_, running_mean_ * (1 - kMomentum) + r.mean * kMomentum});
     pass.updates->push_back(
         {running_var_, running_var_ * (1 - kMomentum) + r.var * (kMomentum * unbiased)});
     pass.updates->push_back({batches_, Tensor::full({}, batches_.item() + 1, DType::kInt64)});

@@ -80,7 +80,8 @@ std::string place_of(const Applied& a) {
 
 }  // namespace
 
-TEST_CASE("a NaN from any op is named with step, cell, edge, candidate and op, and changes nothing") {
+TEST_CASE(
+    "a NaN from any op is named with step, cell, edge, candidate and op, and changes nothing") {
   const std::string gradient = "first-order";
   const SearchConfig config = two_cells(gradient);
   const std::vector<Applied> ops = ops_of_step(config);

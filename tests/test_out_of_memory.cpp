@@ -55,7 +55,9 @@ SearchConfig one_cell(const std::string& gradient) {
 
 }  // namespace
 
-TEST_CASE("a step that lacks memory at any allocation changes nothing, leaks nothing, and can be repeated") {
+TEST_CASE(
+    "a step that lacks memory at any allocation changes nothing, leaks nothing, and can be "
+    "repeated") {
   const std::string gradient = GENERATE("first-order", "finite-difference", "exact-unrolled");
   CAPTURE(gradient);
   const SearchConfig config = one_cell(gradient);

@@ -1,4 +1,5 @@
-// Fuzz target: a pair of idx files, images and labels. Two bytes, the length of the first, go before.
+// Fuzz target: a pair of idx files, images and labels. Two bytes, the length of the first, go
+// before.
 #include <algorithm>
 
 #include "engine/error.h"
@@ -14,8 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const size_t images = std::min<size_t>(data[0] + 256 * data[1], pair.size());
   Dataset set{.classes = 10, .height = 3, .width = 2, .channels = 1};
   if (fuzz::accepts<DataError>([&] {
-        append_idx(
-            {pair.substr(0, images), "images"}, {pair.substr(images), "labels"}, set);
+        append_idx({pair.substr(0, images), "images"}, {pair.substr(images), "labels"}, set);
       })) {
     fuzz::require(std::ssize(set.pixels) == 6 * std::ssize(set.labels), "a label has an image");
     for (const int64_t label : set.labels)

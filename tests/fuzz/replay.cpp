@@ -1,6 +1,6 @@
-// Runs a fuzz target on files, without a fuzzer: replay PATH..., a directory standing for its files.
-// A file valid-* has to be accepted and a file refused-* refused, so that the seeds stay what they
-// were meant to be.
+// Runs a fuzz target on files, without a fuzzer: replay PATH..., a directory standing for its
+// files. A file valid-* has to be accepted and a file refused-* refused, so that the seeds stay
+// what they were meant to be.
 #include <fmt/format.h>
 
 #include <algorithm>

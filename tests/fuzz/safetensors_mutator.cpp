@@ -1,6 +1,6 @@
 // libFuzzer's hook for safetensors files. Blind mutations would hardly get past the header's length
-// and the checksum: these change the header, one array's description or the data, and then set right
-// what follows from it.
+// and the checksum: these change the header, one array's description or the data, and then set
+// right what follows from it.
 #include <algorithm>
 #include <cstring>
 #include <iterator>

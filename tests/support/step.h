@@ -11,9 +11,7 @@
 
 namespace oche::test {
 
-inline nas::Batch random_batch(const Shape& images,
-                               uint64_t seed,
-                               DType dtype = DType::kFloat32) {
+inline nas::Batch random_batch(const Shape& images, uint64_t seed, DType dtype = DType::kFloat32) {
   std::vector<double> pixels;
   std::vector<int64_t> labels;
   RandomWords words(random_key(seed, 0, Purpose::kPerturb), 0);
