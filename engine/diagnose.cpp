@@ -13,6 +13,7 @@ namespace oche {
 namespace {
 
 thread_local std::string labels;
+thread_local OpObserver* innermost = nullptr;
 thread_local int checks = 0;
 
 }  // namespace
@@ -28,11 +29,27 @@ Label::Label(std::string_view text, ProfileKind kind)
     : LabelsGuard(labels.empty() ? std::string(text) : fmt::format("{}, {}", labels, text)),
       profile_(kind, text) {}
 
+OpObserver::OpObserver() : outer_(std::exchange(innermost, this)) {}
+OpObserver::~OpObserver() {
+  innermost = outer_;
+}
+void OpObserver::show(std::string_view op, std::span<const Tensor> outputs) {
+  show(innermost, op, outputs);
+}
+void OpObserver::show(OpObserver* last, std::string_view op, std::span<const Tensor> outputs) {
+  if (!last) return;
+  show(last->outer_, op, outputs);
+  last->on_op(op, outputs);
+}
+
 FiniteChecks::FiniteChecks() {
   ++checks;
 }
 FiniteChecks::~FiniteChecks() {
   --checks;
+}
+void FiniteChecks::on_op(std::string_view op, std::span<const Tensor> outputs) {
+  for (const Tensor& t : outputs) check_finite(t, labels, std::string(op));
 }
 bool FiniteChecks::active() {
   return checks > 0;

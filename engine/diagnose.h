@@ -1,6 +1,7 @@
 // Finding the first non-finite value, and naming the place where it arose.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -33,14 +34,31 @@ class Label : public LabelsGuard {
   const ProfileScope profile_;
 };
 
-// While one lives, every op applied on this thread and every backward rule checks what it wrote and
-// throws NonFinite naming labels and op at the first NaN or infinity.
-class FiniteChecks {
+// While one lives, it is shown what each op on this thread wrote, the ops of backward rules among
+// them. Observers nest; an outer one looks first. What on_op() throws leaves through the op.
+class OpObserver {
+ public:
+  OpObserver();
+  virtual ~OpObserver();
+  OpObserver(const OpObserver&) = delete;
+  OpObserver& operator=(const OpObserver&) = delete;
+
+  virtual void on_op(std::string_view op, std::span<const Tensor> outputs) = 0;
+  // Shows it to all that live on this thread.
+  static void show(std::string_view op, std::span<const Tensor> outputs);
+
+ private:
+  static void show(OpObserver* last, std::string_view op, std::span<const Tensor> outputs);
+
+  OpObserver* const outer_;
+};
+
+// Throws NonFinite naming labels and op at the first NaN or infinity that an op writes.
+class FiniteChecks final : public OpObserver {
  public:
   FiniteChecks();
-  ~FiniteChecks();
-  FiniteChecks(const FiniteChecks&) = delete;
-  FiniteChecks& operator=(const FiniteChecks&) = delete;
+  ~FiniteChecks() override;
+  void on_op(std::string_view op, std::span<const Tensor> outputs) override;
 
   static bool active();
 };

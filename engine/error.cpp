@@ -29,13 +29,17 @@ NonFinite::NonFinite(std::string_view where, std::string_view what)
                       where)) {}
 
 std::string quote(std::string_view text, size_t max_bytes) {
+  return fmt::format("'{}'", one_line(text, max_bytes));
+}
+
+std::string one_line(std::string_view text, size_t max_bytes) {
   size_t end = text.size();
   if (end > max_bytes) {
     end = max_bytes;
     const auto continues = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; };
     while (end > 0 && continues(text[end])) --end;  // do not cut a UTF-8 sequence in two
   }
-  std::string out = "'";
+  std::string out;
   for (const char c : text.substr(0, end)) {
     const auto code = static_cast<unsigned char>(c);
     if (code < 0x20 || code == 0x7F) {
@@ -44,7 +48,7 @@ std::string quote(std::string_view text, size_t max_bytes) {
       out += c;
     }
   }
-  return out + (end < text.size() ? "...'" : "'");
+  return out + (end < text.size() ? "..." : "");
 }
 
 }  // namespace oche

@@ -48,5 +48,7 @@ class NonFinite : public std::runtime_error {
 // The text between single quotes, fit for a one-line message whatever a file put into it: control
 // characters are escaped and what exceeds max_bytes is replaced by "...".
 std::string quote(std::string_view text, size_t max_bytes = 100);
+// The same without the quotes, for sentences that libraries wrote.
+std::string one_line(std::string_view text, size_t max_bytes = 300);
 
 }  // namespace oche

@@ -86,8 +86,7 @@ class Builder final : public nlohmann::json_sax<json> {
     std::string_view what = error.what();
     what.remove_prefix(what.find("] ") + 2);
     if (what.starts_with("parse error at ")) what.remove_prefix(what.find(": ") + 2);
-    const std::string excerpt = quote(what, 300);
-    fail(text_, bytes_read, source_, excerpt.substr(1, excerpt.size() - 2));
+    fail(text_, bytes_read, source_, one_line(what));
   }
 
  private:

@@ -43,13 +43,14 @@ Tensor BatchNorm2d::forward(const Tensor& x, const Pass& pass) const {
     return batch_norm_running(x, running_mean_, running_var_, weight, bias);
   }
   const BatchNormResult r = batch_norm(x, weight, bias);
-  if (pass.statistics == Statistics::kBatchAndUpdate) {
+  if (pass.updates) {
     const NoGrad no_grad;
     const auto rows = static_cast<double>(x.numel() / x.size(-1));
     const double unbiased = rows > 1 ? rows / (rows - 1) : 1;
-    running_mean_.assign(running_mean_ * (1 - kMomentum) + r.mean * kMomentum);
-    running_var_.assign(running_var_ * (1 - kMomentum) + r.var * (kMomentum * unbiased));
-    batches_.assign(Tensor::full({}, batches_.item() + 1, DType::kInt64));
+    pass.updates->push_back({running_mean_, running_mean_ * (1 - kMomentum) + r.mean * kMomentum});
+    pass.updates->push_back(
+        {running_var_, running_var_ * (1 - kMomentum) + r.var * (kMomentum * unbiased)});
+    pass.updates->push_back({batches_, Tensor::full({}, batches_.item() + 1, DType::kInt64)});
   }
   return r.y;
 }

@@ -37,6 +37,10 @@ Tensor Module::add_buffer(std::string name, Tensor value) {
   return buffers_.back().tensor;
 }
 
+void apply(const std::vector<BufferUpdate>& updates) {
+  for (const BufferUpdate& u : updates) u.buffer.assign(u.value);
+}
+
 std::vector<NamedParameter> Module::named_parameters() {
   std::vector<NamedParameter> parameters;
   collect("", parameters);

@@ -42,16 +42,19 @@ struct NamedBuffer {
   Tensor tensor;
 };
 
-// What batch normalisation uses and updates in a forward pass.
-enum class Statistics {
-  kBatch,           // the batch's own; nothing moves
-  kBatchAndUpdate,  // the batch's own; the running statistics move
-  kRunning,         // the running ones
+// What batch normalisation uses in a forward pass: the batch's own statistics or the running ones.
+enum class Statistics { kBatch, kRunning };
+
+// A buffer's next value. A forward pass moves nothing: whoever knows that the pass counts does.
+struct BufferUpdate {
+  Tensor buffer, value;
 };
+void apply(const std::vector<BufferUpdate>& updates);  // allocates nothing
 
 // A forward pass: what its layers may look at besides their input.
 struct Pass {
   Statistics statistics = Statistics::kBatch;
+  std::vector<BufferUpdate>* updates = nullptr;  // takes the next running statistics, if wanted
   int64_t step = 0;  // with the phase, addresses the random numbers of the pass
   Phase phase = Phase::kNone;
 };

@@ -14,6 +14,7 @@
 #include "engine/file.h"
 #include "engine/json.h"
 #include "engine/sha256.h"
+#include "engine/shape.h"
 
 namespace oche {
 namespace {
@@ -99,11 +100,11 @@ class EntryParser {
                            .end = 0};
     const auto [begin, end] = parse_range(value["data_offsets"]);
     const std::optional<int64_t> bytes = byte_count(entry.dtype, entry.shape);
-    if (!bytes) fail(fmt::format("shape ({}) overflows", fmt::join(entry.shape, ", ")));
+    if (!bytes) fail(fmt::format("shape {} overflows", to_string(entry.shape)));
     if (static_cast<uint64_t>(*bytes) != end - begin) {
-      fail(fmt::format("{} ({}) takes {} bytes, but data_offsets [{}, {}] hold {}",
+      fail(fmt::format("{} {} takes {} bytes, but data_offsets [{}, {}] hold {}",
                        name_of(entry.dtype),
-                       fmt::join(entry.shape, ", "),
+                       to_string(entry.shape),
                        *bytes,
                        begin,
                        end,

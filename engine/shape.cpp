@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <span>
 #include <stdexcept>
 
 namespace oche {
@@ -23,7 +24,11 @@ Strides contiguous_strides(const Shape& shape) {
 }
 
 std::string to_string(const Shape& shape) {
-  return fmt::format("({})", fmt::join(shape, ", "));
+  constexpr ptrdiff_t kMost = 16;
+  const std::span first(shape.begin(), std::min(kMost, std::ssize(shape)));
+  const std::string rest =
+      std::ssize(shape) > kMost ? fmt::format(", ... {} dimensions", shape.size()) : "";
+  return fmt::format("({}{})", fmt::join(first, ", "), rest);
 }
 
 int normalize_dim(std::string_view op, int dim, const Shape& shape) {

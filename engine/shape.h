@@ -13,7 +13,7 @@ using Strides = std::vector<int64_t>;  // in elements
 
 int64_t numel(const Shape& shape);
 Strides contiguous_strides(const Shape& shape);
-std::string to_string(const Shape& shape);  // "(2, 5)"
+std::string to_string(const Shape& shape);  // "(2, 5)"; of many dimensions, the first few
 
 // `dim` counted from the front; negative values count from the back. Throws naming `op` when out of
 // range.

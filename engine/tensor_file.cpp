@@ -29,9 +29,9 @@ Tensor read_raw(const SafetensorsFile& file, const SafetensorsEntry& entry) {
     default:
       break;
   }
-  throw FormatError(fmt::format("{}: array '{}' is {}; expected F32, F64, I64 or U8",
+  throw FormatError(fmt::format("{}: array {} is {}; expected F32, F64, I64 or U8",
                                 file.source(),
-                                entry.name,
+                                quote(entry.name),
                                 name_of(entry.dtype)));
 }
 
@@ -45,17 +45,17 @@ Tensor read_tensor(const SafetensorsFile& file,
   const SafetensorsEntry& entry = file.at(name);
   Tensor t = read_raw(file, entry);
   if (is_floating(t.dtype()) != is_floating(dtype)) {
-    throw FormatError(fmt::format("{}: array '{}' is {}; expected {}",
+    throw FormatError(fmt::format("{}: array {} is {}; expected {}",
                                   file.source(),
-                                  name,
+                                  quote(name),
                                   name_of(entry.dtype),
                                   to_string(dtype)));
   }
   if (layout == Layout::kConvWeight && t.rank() != 4) {
     throw FormatError(
-        fmt::format("{}: array '{}' has shape {}; expected a convolution weight (out, in, h, w)",
+        fmt::format("{}: array {} has shape {}; expected a convolution weight (out, in, h, w)",
                     file.source(),
-                    name,
+                    quote(name),
                     to_string(t.shape())));
   }
   return contiguous(from_file_layout(cast(t, dtype), layout));
@@ -76,9 +76,9 @@ void read_into(const Tensor& target,
                Layout layout) {
   const Tensor t = read_tensor(file, name, target.dtype(), layout);
   if (t.shape() != target.shape()) {
-    throw FormatError(fmt::format("{}: array '{}' has shape {}; this network needs {}",
+    throw FormatError(fmt::format("{}: array {} has shape {}; this network needs {}",
                                   file.source(),
-                                  name,
+                                  quote(name),
                                   to_string(file.at(name).shape),
                                   to_string(file_shape(target.shape(), layout))));
   }

@@ -46,7 +46,9 @@ std::vector<CheckpointFile> list_checkpoints(const fs::path& directory, int64_t 
   for (const fs::path& path : entries_of(directory)) {
     const std::string name = path.filename().native();
     if (const auto epoch = number_in(name, kEpoch)) {
-      found.push_back({path, *epoch, *epoch * steps_per_epoch});
+      int64_t step = 0;
+      if (__builtin_mul_overflow(*epoch, steps_per_epoch, &step)) continue;  // of no run
+      found.push_back({path, *epoch, step});
     } else if (const auto step = number_in(name, kStep)) {
       found.push_back({path, 0, *step});
     }

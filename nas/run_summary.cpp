@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <string_view>
+#include <utility>
 
 #include "engine/error.h"
 #include "engine/file.h"
@@ -34,7 +35,9 @@ class Event {
   // A count: 0 or more.
   template <typename T>
   T integer(const char* key) const {
-    return member(key, "a whole number", &json::is_number_unsigned).get<T>();
+    const json& count = member(key, "a whole number", &json::is_number_unsigned);
+    if (std::in_range<T>(count.get<uint64_t>())) return count.get<T>();
+    throw FormatError(fmt::format("{}: {}: {} is too large", place_, key, count.dump()));
   }
 
  private:

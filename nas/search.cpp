@@ -98,6 +98,36 @@ InnerStep SearchState::inner_step(double lr) const {
           .buffers = sgd.momentum_buffers()};
 }
 
+namespace {
+
+// Takes Adam's step back unless it is kept. Allocates up front, so that going back cannot fail.
+class AdamRollback {
+ public:
+  AdamRollback(const Alphas& alphas, Adam& adam)
+      : adam_(adam), steps_(adam.steps()), targets_(detached(alphas.tensors())) {
+    targets_.insert(targets_.end(), adam.first_moments().begin(), adam.first_moments().end());
+    targets_.insert(targets_.end(), adam.second_moments().begin(), adam.second_moments().end());
+    for (const Tensor& t : targets_) values_.push_back(t.clone());
+  }
+  ~AdamRollback() {
+    if (kept_) return;
+    for (size_t i = 0; i < targets_.size(); ++i) targets_[i].assign(values_[i]);
+    adam_.set_steps(steps_);
+  }
+  AdamRollback(const AdamRollback&) = delete;
+  AdamRollback& operator=(const AdamRollback&) = delete;
+
+  void keep() { kept_ = true; }
+
+ private:
+  Adam& adam_;
+  int64_t steps_;
+  std::vector<Tensor> targets_, values_;
+  bool kept_ = false;
+};
+
+}  // namespace
+
 SearchState::StepResult SearchState::step(const Batch& train,
                                           const Batch& validation,
                                           double lr,
@@ -115,23 +145,30 @@ SearchState::StepResult SearchState::step(const Batch& train,
     alpha_gradient();
     throw NonFinite(current_labels(), "the architecture gradient");
   }
+  AdamRollback alpha_step(arch.alphas(), adam);
   adam.step(alpha.gradients);
 
   const Weights weights = network.weights();
-  const auto weight_gradient = [&](Statistics statistics) {
+  const auto weight_gradient = [&](std::vector<BufferUpdate>& statistics) {
     const Label part("weight step", ProfileKind::kPhase);
     const Frozen frozen(arch.alphas());
-    const Tensor l = loss(train, {.statistics = statistics, .step = index, .phase = Phase::kTrain});
+    const Tensor l = loss(train, {.updates = &statistics, .step = index, .phase = Phase::kTrain});
     return std::pair(l.item(), grad(l, weights.tensors()));
   };
-  const auto [train_loss, gradients] = weight_gradient(Statistics::kBatchAndUpdate);
+  std::vector<BufferUpdate> statistics;
+  const auto [train_loss, gradients] = weight_gradient(statistics);
   const double norm = global_norm(weights, gradients);
-  if (!DryRun::active() && (!std::isfinite(train_loss) || !std::isfinite(norm))) {
+  const bool is_finite =
+      std::isfinite(train_loss) && std::isfinite(norm) &&
+      std::ranges::all_of(statistics, [](const auto& u) { return all_finite(u.value); });
+  if (!DryRun::active() && !is_finite) {
     const FiniteChecks checks;
-    weight_gradient(Statistics::kBatch);
+    weight_gradient(statistics);
     throw NonFinite(current_labels(), "the weight gradient");
   }
-  sgd.step(gradients, lr, clip_factor(norm, config_.grad_clip));
+  sgd.step(gradients, lr, clip_factor(norm, config_.grad_clip));  // changes nothing if it throws
+  apply(statistics);
+  alpha_step.keep();
   return {train_loss, alpha.validation_loss, norm};
 }
 

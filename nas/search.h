@@ -38,7 +38,8 @@ class SearchState {
   };
   // One alpha step on the estimator's gradient, then one weight step on `train` (DARTS alg. 1).
   // `lr` is the weights' rate of this step; `index` counts steps from 0 over the whole search.
-  // Throws NonFinite naming the place, before anything is updated with a non-finite value.
+  // Throws NonFinite naming the place, or OutOfMemory naming the op. Whatever is thrown, weights,
+  // statistics, alphas and moments are then as before, to the bit, and the step can be repeated.
   StepResult step(const Batch& train, const Batch& validation, double lr, int64_t index);
 
   // The problem that the estimators see: batch statistics, nothing moves.

@@ -10,6 +10,8 @@ optional=(
   ccache                      # faster rebuilds
   clang-format shellcheck     # the checks of .ci/run
   clang-tidy                  # scripts/tidy.sh
+  clang libclang-rt-dev       # scripts/fuzz.sh
+  python3-numpy               # the test of docs/formats.md
   libdnnl-dev libopenblas-dev # baselines of oche bench
 )
 

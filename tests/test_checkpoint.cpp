@@ -146,6 +146,15 @@ TEST_CASE("states of another network are refused by array and shape") {
   }
 }
 
+TEST_CASE("an array's name with a line break in it leaves the message one line") {
+  const std::string name = "two\nlines";
+  SafetensorsWriter writer;
+  writer.add(name, {1}, std::vector<int8_t>(1));
+  const SafetensorsFile file(writer.contents(), "a.safetensors");
+  CHECK(message_of<FormatError>([&] { read_tensor(file, name, DType::kFloat32); }) ==
+        "a.safetensors: array 'two\\x0alines' is I8; expected F32, F64, I64 or U8");
+}
+
 TEST_CASE("alphas are read from plain arrays, and refused where they are none") {
   const SafetensorsFile plain(alpha_file("alphas_", 14, 8).contents(), "plain");
   CHECK(steps_of(read_alphas(plain)) == 4);

@@ -93,11 +93,11 @@ class Peer {
 
   void compare_first_order(Comparison& c, const std::string& half) {
     const Batch& b = half == "train" ? train_ : validation_;
-    const auto statistics = half == "train" ? Statistics::kBatchAndUpdate : Statistics::kBatch;
+    std::vector<BufferUpdate> statistics;
     const Tensor logits =
         state_.network.forward(b.images,
                                state_.arch.mixtures(),
-                               {.statistics = statistics},
+                               {.updates = half == "train" ? &statistics : nullptr},
                                [&](size_t i, const Tensor& y) {
                                  c.check_images(fmt::format("{}/cell_out/{}", half, i), y);
                                });
@@ -112,6 +112,7 @@ class Peer {
       c.check(fmt::format("{}/dw/{}", half, weights.name(i)), g[i], weights[i].layout);
     c.check(half + "/dalpha/normal", g[weights.size()]);
     c.check(half + "/dalpha/reduce", g[weights.size() + 1]);
+    apply(statistics);
     if (half == "train") {
       for (const NamedBuffer& b : state_.network.named_buffers())
         c.check("train/buffer_after/" + b.name, b.tensor);

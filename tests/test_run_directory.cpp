@@ -224,6 +224,8 @@ TEST_CASE("malformed records are refused by file and line") {
         {R"({"type": "end"})", "line 1: schema: expected a whole number, found nothing"},
         {R"({"schema": 2, "type": "end"})", "line 1: schema 2; expected 1"},
         {R"({"schema": 1, "type": "end", "finished": 1})", "finished: expected true or false"},
+        {R"({"schema": 18446744073709551615, "type": "end"})",
+         "schema: 18446744073709551615 is too"},
         {R"({"schema": 1, "schema": 1})", "line 1"},
         {"{", "line 1"}}) {
     CAPTURE(line);

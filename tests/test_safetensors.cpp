@@ -237,6 +237,16 @@ TEST_CASE("safetensors: a malformed file is refused with its fault named") {
   }
 }
 
+TEST_CASE("safetensors: a shape of thousands of dimensions does not fill the message") {
+  std::string shape = "1";
+  for (int i = 1; i < 5000; ++i) shape += ",1";
+  const std::string entry =
+      R"({"a":{"dtype":"F32","shape":[)" + shape + R"(],"data_offsets":[0,8]}})";
+  const std::string message = refusal(file_of(entry, 8));
+  CHECK(contains(message, "1, ... 5000 dimensions) takes 4 bytes"));
+  CHECK(message.size() < 300);
+}
+
 TEST_CASE("safetensors: a header length that does not fit is refused before it is used") {
   struct Row {
     uint64_t length;

@@ -26,7 +26,7 @@ class Reader {
     try {
       walk(toml::parse(text, source_), "");
     } catch (const toml::parse_error& e) {
-      throw UsageError(fmt::format("{}: {}", place(e.source()), e.description()));
+      throw UsageError(fmt::format("{}: {}", place(e.source()), one_line(e.description())));
     }
     return std::move(found_);
   }

@@ -2,7 +2,6 @@
 #include "nas/data/arrays.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +9,7 @@
 #include <string>
 
 #include "engine/error.h"
+#include "engine/shape.h"
 #include "nas/data/data_file.h"
 
 namespace oche::nas {
@@ -24,11 +24,11 @@ constexpr int64_t kColours = 4;
 [[noreturn]] void fail(const SafetensorsFile& file,
                        const SafetensorsEntry& entry,
                        std::string_view expected) {
-  throw DataError(fmt::format("{}: array {} is {} ({}); expected {}",
+  throw DataError(fmt::format("{}: array {} is {} {}; expected {}",
                               quote(file.source(), 400),
                               quote(entry.name),
                               name_of(entry.dtype),
-                              fmt::join(entry.shape, ", "),
+                              to_string(entry.shape),
                               expected));
 }
 

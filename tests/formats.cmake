@@ -1,0 +1,46 @@
+# Runs the Python of docs/formats.md on a run directory that OCHE makes in WORK:
+#   cmake -D OCHE=<binary> -D WORK=<folder to fill> -D PAGE=docs/formats.md -P formats.cmake
+include(${CMAKE_CURRENT_LIST_DIR}/cli/common.cmake)
+
+set(python "")
+foreach(candidate /usr/bin/python3 python3)  # the first one in PATH may be another than the system's, without its packages
+  execute_process(COMMAND ${candidate} -c "import numpy" RESULT_VARIABLE missing OUTPUT_QUIET ERROR_QUIET)
+  if(NOT python AND missing STREQUAL "0")
+    set(python ${candidate})
+  endif()
+endforeach()
+if(NOT python)
+  message("SKIP: no python3 with NumPy (Debian: python3-numpy)")
+  return()
+endif()
+
+# The blocks between ```python and ``` one after the other. As bytes: CMake's lists would take the text's brackets apart.
+file(READ ${PAGE} page)
+set(program "")
+string(FIND "${page}" "```python\n" begin)
+while(NOT begin EQUAL -1)
+  math(EXPR begin "${begin} + 10")
+  string(SUBSTRING "${page}" ${begin} -1 page)
+  string(FIND "${page}" "```" end)
+  string(SUBSTRING "${page}" 0 ${end} block)
+  string(APPEND program "${block}\n")
+  math(EXPR end "${end} + 3")
+  string(SUBSTRING "${page}" ${end} -1 page)
+  string(FIND "${page}" "```python\n" begin)
+endwhile()
+if(NOT program MATCHES "assert")
+  message(FATAL_ERROR "${PAGE} has no Python that checks anything")
+endif()
+file(WRITE ${WORK}/formats.py "${program}")
+
+foreach(dtype f32 f64)
+  oche(0 search ${SMALL} --dtype ${dtype} --out ${dtype})
+  execute_process(COMMAND ${python} formats.py ${dtype} WORKING_DIRECTORY ${WORK} COMMAND_ERROR_IS_FATAL ANY)
+endforeach()
+# A checker that takes everything would be none.
+file(READ ${WORK}/f64/metrics.csv metrics)
+file(WRITE ${WORK}/f64/metrics.csv "${metrics}${metrics}")
+execute_process(COMMAND ${python} formats.py f64 WORKING_DIRECTORY ${WORK} RESULT_VARIABLE refused ERROR_QUIET)
+if(NOT refused)
+  message(SEND_ERROR "formats.py accepts a run with too many rows")
+endif()

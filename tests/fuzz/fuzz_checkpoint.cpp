@@ -1,0 +1,47 @@
+// Fuzz target: checkpoints, weight files and states, read in every way there is into the smallest
+// search there is.
+#include "engine/error.h"
+#include "engine/runtime.h"
+#include "nas/checkpoint.h"
+#include "nas/data/patterns.h"
+#include "tests/fuzz/memory_file.h"
+
+using namespace oche;
+using namespace oche::nas;
+
+namespace {
+
+// What the seeds were written by: scripts/fuzz.sh --seeds.
+SearchConfig smallest() {
+  SearchConfig c;
+  c.layers = c.channels = c.steps = c.multiplier = c.stem_multiplier = 1;
+  c.train_size = 16;
+  c.batch = 8;
+  c.epochs = 1;
+  return c;
+}
+
+Search& search() {
+  static const Dataset images = make_patterns({.train = 16, .test = 0}).train;
+  static Search search(smallest(), images);
+  return search;
+}
+
+}  // namespace
+
+int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  set_num_threads(1);  // the arrays are too small to share
+  const fuzz::MemoryFile file(fuzz::text_of(data, size));
+  const bool has_alphas = fuzz::accepts<FormatError>([&] {
+    const AlphaTables alphas = read_alphas(SafetensorsFile::open(file.path()));
+    fuzz::require(edge_count(steps_of(alphas)) == alphas.normal.size(0), "alphas are a cell's");
+  });
+  const bool starts =
+      fuzz::accepts<FormatError>([&] { load_initial_state(search().state(), file.path()); });
+  const bool resumes = fuzz::accepts<FormatError>([&] {
+    load_checkpoint(search(), open_checkpoint(file.path()));
+    fuzz::require(search().progress().steps >= 0, "a search has taken 0 steps or more");
+  });
+  fuzz::accepted = has_alphas || starts || resumes;
+  return 0;
+}

@@ -1,0 +1,110 @@
+// A NaN in a search step, planted in what one op writes, for every op in turn: the step names the
+// place and leaves the state as it was.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/diagnose.h"
+#include "engine/error.h"
+#include "nas/search.h"
+#include "tests/support/catch.h"
+#include "tests/support/files.h"
+#include "tests/support/step.h"
+
+using namespace oche;
+using namespace oche::nas;
+using namespace oche::test;
+
+namespace {
+
+// A normal cell and a reduction, of one node each: every candidate at stride 1 and 2.
+SearchConfig two_cells(const std::string& gradient) {
+  SearchConfig c;
+  c.layers = 2;
+  c.channels = 2;
+  c.steps = c.multiplier = 1;
+  c.batch = 2;
+  c.gradient = gradient;
+  return c;
+}
+
+SearchState::StepResult step(SearchState& state) {
+  static const Batch train = random_batch(2, 8, 1), validation = random_batch(2, 8, 2);
+  return state.step(train, validation, 0.025, 3);
+}
+
+struct Applied {
+  std::string op, labels;
+  bool is_in(const std::string& part) const { return contains(labels, part); }
+};
+
+struct Recorder final : OpObserver {
+  void on_op(std::string_view op, std::span<const Tensor>) override {
+    ops.push_back({std::string(op), current_labels()});
+  }
+  std::vector<Applied> ops;
+};
+
+// Spoils what two ops write: a step that meets something not finite does the work again to name it.
+struct Planter final : OpObserver {
+  Planter(size_t first, size_t again) : first(first), again(again) {}
+  void on_op(std::string_view, std::span<const Tensor> outputs) override {
+    if (const size_t n = count++; n != first && n != again) return;
+    const Tensor& y = outputs[0];
+    if (y.dtype() == DType::kFloat32) y.mutable_data<float>()[y.numel() / 2] = NAN;
+  }
+  size_t first, again, count = 0;
+};
+
+// The ops of a step that goes well, under the labels that a check reports.
+std::vector<Applied> ops_of_step(const SearchConfig& config) {
+  SearchState state(config, 3, 10);
+  const FiniteChecks labels_of_backward;
+  Recorder recorder;
+  step(state);
+  return recorder.ops;
+}
+
+// "alpha step, cell 1, edge 0, sep_conv_3x3, backward": what a planted NaN can be in.
+std::string place_of(const Applied& a) {
+  const size_t edge = a.labels.find("edge ");
+  if (edge == std::string::npos) return "";
+  const size_t phase = a.labels.find(", ") + 2;
+  const size_t backward = a.labels.find(", backward of");
+  return a.labels.substr(phase, backward - phase) +
+         (backward == std::string::npos ? "" : ", backward");
+}
+
+}  // namespace
+
+TEST_CASE(
+    "a NaN from any op is named with step, cell, edge, candidate and op, and changes nothing") {
+  const std::string gradient = "first-order";
+  const SearchConfig config = two_cells(gradient);
+  const std::vector<Applied> ops = ops_of_step(config);
+  const auto alpha_ops = static_cast<size_t>(
+      std::ranges::find_if(ops, [](const Applied& a) { return a.is_in("weight step"); }) -
+      ops.begin());
+  SearchState state(config, 3, 10);
+  const auto before = snapshot(state);
+
+  std::set<std::string> places;
+  for (size_t n = 0; n < ops.size(); ++n) {
+    const size_t length = n < alpha_ops ? alpha_ops : ops.size() - alpha_ops;
+    std::string message;
+    {
+      const Planter planter(n, n + length);
+      message = message_of<NonFinite>([&] { step(state); });
+    }
+    CAPTURE(n, ops[n].op, ops[n].labels, message);
+    WARN(n << ops[n].op << ops[n].labels << message);
+    CHECK(message.starts_with(
+        fmt::format("non-finite value in {} at {};", ops[n].op, ops[n].labels)));
+    REQUIRE(snapshot(state) == before);
+    places.insert(place_of(ops[n]));
+  }
+  for (const std::string& p : places) WARN(p);
+}
