@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <memory>
 #include <regex>
 #include <string>
 #include <vector>
@@ -20,9 +19,9 @@
 #include "engine/process.h"
 #include "engine/runtime.h"
 #include "engine/storage.h"
+#include "tools/bench_options.h"
 #include "tools/command_line.h"
 #include "tools/exit_code.h"
-#include "tools/help.h"
 #include "tools/json_output.h"
 
 namespace oche::bench {
@@ -31,67 +30,7 @@ namespace {
 using tools::Console;
 using tools::UsageError;
 
-constexpr const char* kNotes =
-    R"(Each row is checked against a reference, then timed; a failed check ends in exit code 7. Times are
-medians over the repetitions. GB/s counts the least traffic of a row (each input read once, each
-output written once), GFLOP/s two operations a multiply-add. Both are held against roofs measured in
-the same run with the same threads: a copy of buffers larger than the caches, and multiply-adds in
-registers. The star marks the roof that binds. A row whose data stay in a cache may exceed 100 % of
-the copy bandwidth.
-
-Examples:
-  oche bench conv2d_depthwise_forward/c:8/h:16/w:16 softmax_forward --repetitions 3
-  oche bench --filter '^batch_norm.*c:64' --min-time 0.01 --out norm.json --plot norm.svg
-)";
-
-struct Options {
-  std::vector<std::string> rows;
-  std::string filter, dtype = "f32";
-  bool list = false, json = false;
-  int64_t threads = num_threads();
-  MeasureOptions measure;
-  std::string out, csv, plot;
-  std::vector<std::string> compare;
-  double ratio = 1.1;
-};
-
-void add_options(CLI::App& app, Options& o) {
-  app.add_option(
-         "rows", o.rows, "a family, with values for some of its parameters; --list shows them")
-      ->option_text("ROW...");
-  app.add_option("--filter", o.filter, "the listed rows that match, whole or in part")
-      ->option_text("REGEX")
-      ->group("Rows");
-  app.add_flag("--list", o.list, "names the rows, measures nothing")->group("Rows");
-  app.add_option("--threads", o.threads, "threads, the calling one included [all processors]")
-      ->option_text("N")
-      ->group("Measurement");
-  app.add_option("--dtype", o.dtype, "f32 or f64 [f32]")
-      ->check(CLI::IsMember({"f32", "f64"}))
-      ->option_text("TYPE")
-      ->group("Measurement");
-  app.add_option("--repetitions", o.measure.repetitions, "measurements of each row [7]")
-      ->option_text("N")
-      ->group("Measurement");
-  app.add_option("--min-time", o.measure.min_seconds, "least time of a repetition, seconds [0.05]")
-      ->option_text("X")
-      ->group("Measurement");
-  app.add_option("--out", o.out, "the JSON document, to a file")
-      ->option_text("FILE")
-      ->group("Results");
-  app.add_option("--csv", o.csv, "one line a row")->option_text("FILE")->group("Results");
-  app.add_option("--plot", o.plot, "the roofline with the rows on it, SVG")
-      ->option_text("FILE")
-      ->group("Results");
-  app.add_option("--compare", o.compare, "names what got slower from A to B, measures nothing")
-      ->expected(2)
-      ->check(CLI::ExistingFile)
-      ->option_text("A.json B.json")
-      ->group("Comparison");
-  app.add_option("--ratio", o.ratio, "exit code 7 when a time grew beyond this factor [1.1]")
-      ->option_text("X")
-      ->group("Comparison");
-}
+using Options = tools::BenchOptions;
 
 void validate(const Options& o) {
   const auto require = [](bool holds, std::string_view option, auto value, std::string_view what) {
@@ -99,13 +38,10 @@ void validate(const Options& o) {
       throw UsageError(fmt::format("{}: {} is not allowed; expected {}", option, value, what));
   };
   require(o.threads >= 1 && o.threads <= 1024, "--threads", o.threads, "1 to 1024");
-  require(o.measure.repetitions >= 1 && o.measure.repetitions <= 1000,
-          "--repetitions",
-          o.measure.repetitions,
-          "1 to 1000");
-  require(o.measure.min_seconds > 0 && o.measure.min_seconds <= 3600,
+  require(o.repetitions >= 1 && o.repetitions <= 1000, "--repetitions", o.repetitions, "1 to 1000");
+  require(o.min_seconds > 0 && o.min_seconds <= 3600,
           "--min-time",
-          o.measure.min_seconds,
+          o.min_seconds,
           "more than 0, at most 3600 seconds");
   require(o.ratio >= 1 && o.ratio < 1e9, "--ratio", o.ratio, "a number from 1 on");
   for (const std::string& file : {o.out, o.csv, o.plot}) {
@@ -121,7 +57,7 @@ void validate(const Options& o) {
 
 // Those that were named, and those that the filter selects; without either all that are listed.
 std::vector<Row> choose_rows(const Options& o, std::span<const Family> families, Console& console) {
-  const bool single = o.measure.dtype == DType::kFloat32;
+  const bool single = o.dtype == "f32";
   std::vector<Row> rows;
   for (const std::string& text : o.rows) {
     rows.push_back(parse_row(text, families));
@@ -196,16 +132,19 @@ class Progress {
 };
 
 int measure_all(const Options& o, const std::vector<Row>& rows, Console& console) {
-  Report report{.options = o.measure, .roofs = {}, .rows = {}};
+  const MeasureOptions options{.dtype = o.dtype == "f64" ? DType::kFloat64 : DType::kFloat32,
+                               .repetitions = o.repetitions,
+                               .min_seconds = o.min_seconds};
+  Report report{.options = options, .roofs = {}, .rows = {}};
   Progress progress(console, rows.size() + 1);
   for (const Row& row : rows) {
     progress.next(row.name());
-    report.rows.push_back(measure(row, o.measure));
+    report.rows.push_back(measure(row, options));
     release_unused_memory();
   }
   report.peak_resident_bytes = peak_resident_bytes();  // before the copy's buffers
   progress.next("roofs");
-  report.roofs = measure_roofs(o.measure);
+  report.roofs = measure_roofs(options);
   console.note(fmt::format("{} rows measured", rows.size()));
 
   const tools::Json document = to_json(report);
@@ -255,10 +194,9 @@ int compare_files(const Options& o, Console& console) {
   return tools::kCheckFailed;
 }
 
-int run(Options o, Console& console) {
+int run(const Options& o, Console& console) {
   validate(o);
   if (!o.compare.empty()) return compare_files(o, console);
-  o.measure.dtype = o.dtype == "f64" ? DType::kFloat64 : DType::kFloat32;
   set_num_threads(static_cast<int>(o.threads));
   const std::vector<Family> families = all_families();
   const std::vector<Row> rows = choose_rows(o, families, console);
@@ -268,21 +206,9 @@ int run(Options o, Console& console) {
 int main(int argc, char** argv) {
   Console console;
   Options options;
-  CLI::App app("Time kernels, cells and search steps, checked first, beside the machine's roofs",
-               "oche bench");
-  app.formatter(std::make_shared<tools::HelpFormatter>());
-  add_options(app, options);
-  tools::add_output_options(app, console, options.json);
-  app.footer(kNotes);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& e) {  // --help
-    return app.exit(e);
-  } catch (const CLI::ParseError& e) {
-    console.error(tools::usage_message(app, e));
-    return tools::kUsage;
-  }
-  return tools::guarded(console, [&] { return run(options, console); });
+  CLI::App app(tools::kBenchPurpose, "oche bench");
+  tools::add_bench_options(app, console, options);
+  return tools::run(app, argc, argv, console, [&] { return run(options, console); });
 }
 
 }  // namespace

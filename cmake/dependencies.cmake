@@ -50,6 +50,14 @@ if(JPEG_FOUND)
   set(OCHE_JPEG_STATUS "${JPEG_VERSION}")
 endif()
 
+# Optional: makes manual pages of --help.
+find_program(HELP2MAN help2man)
+if(HELP2MAN)
+  set(OCHE_HELP2MAN_STATUS "${HELP2MAN}")
+else()
+  set(OCHE_HELP2MAN_STATUS "not found: no manual pages (Debian: help2man)")
+endif()
+
 # Optional: what `oche bench` holds the kernels against. oneDNN is told how many threads through OpenMP.
 set(OCHE_ONEDNN_STATUS "not found: no baseline rows onednn/ (Debian: libdnnl-dev)")
 set(OCHE_OPENBLAS_STATUS "not found: no baseline rows openblas/ (Debian: libopenblas-dev)")

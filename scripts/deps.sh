@@ -7,6 +7,7 @@ required=(g++ cmake ninja-build git catch2 libfmt-dev nlohmann-json3-dev libcli1
 optional=(
   libgraphviz-dev pkg-config  # pictures of cells
   libpng-dev libjpeg-dev      # folders of images
+  help2man                    # manual pages
   ccache                      # faster rebuilds
   clang-format shellcheck     # the checks of .ci/run
   clang-tidy                  # scripts/tidy.sh

@@ -9,7 +9,7 @@ set(engine_sees "${kernels_sees}|engine/")
 set(nas_sees "${engine_sees}|nas/")
 set(tools_sees "${nas_sees}|tools/")
 set(tests_sees "${nas_sees}|tools/|tests/|benchmarks/")
-set(command_line "tools/(command_line|console|exit_code|help|json_output|suggest)\\.h")
+set(command_line "tools/(bench_options|command_line|console|exit_code|json_output|suggest)\\.h")
 set(benchmarks_sees "${nas_sees}|benchmarks/|tests/support/|${command_line}")
 set(docs_sees "${nas_sees}|docs/")
 

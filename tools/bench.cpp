@@ -4,10 +4,12 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "engine/error.h"
+#include "tools/bench_options.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
 
@@ -30,14 +32,13 @@ int become(const std::filesystem::path& program, std::vector<std::string> argume
 
 }  // namespace
 
-Command add_bench(CLI::App& app, Console&) {
-  CLI::App* command = app.add_subcommand(
-      "bench", "Time kernels, cells and search steps, checked first, beside the machine's roofs");
-  command->set_help_flag();
-  command->prefix_command();
-  return {command, [command] {
+Command add_bench(CLI::App& app, Console& console, std::vector<std::string> arguments) {
+  CLI::App* command = app.add_subcommand("bench", kBenchPurpose);
+  auto options = std::make_shared<BenchOptions>();
+  add_bench_options(*command, console, *options);
+  return {command, [options, arguments] {
             const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
-            return become(self.parent_path() / "oche-bench", command->remaining());
+            return become(self.parent_path() / "oche-bench", arguments);
           }};
 }
 

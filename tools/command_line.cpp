@@ -4,14 +4,19 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
+#include <memory>
 #include <new>
+#include <sstream>
 #include <stdexcept>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "engine/error.h"
 #include "tools/exit_code.h"
+#include "tools/help.h"
 #include "tools/suggest.h"
 
 namespace oche::tools {
@@ -61,20 +66,21 @@ std::string unknown_argument(const CLI::App& app) {
                      command.typed);
 }
 
-}  // namespace
-
+// What was wrong with the arguments, and where help is.
 std::string usage_message(const CLI::App& app, const CLI::ParseError& e) {
   if (const std::string unknown = unknown_argument(app); !unknown.empty()) return unknown;
   const Chosen command = chosen_command(app);
   if (command.where.empty()) return fmt::format("no command; see {} --help", command.typed);
   const std::string what = e.what();
-  const bool no_value = e.get_exit_code() == static_cast<int>(CLI::ExitCodes::ArgumentMismatch);
+  const bool no_value = e.get_exit_code() == static_cast<int>(CLI::ExitCodes::ArgumentMismatch) &&
+                        what.find("At Most") == what.npos;
   return fmt::format("{}{}; see {} --help",
                      command.where,
                      no_value ? what.substr(0, what.find(':')) + " needs a value" : what,
                      command.typed);
 }
 
+// What `action` returns; or an exit code, its exception having been printed.
 int guarded(Console& console, const std::function<int()>& action) {
   const auto fail = [&](std::string_view message, ExitCode code) {
     console.error(message);
@@ -100,9 +106,37 @@ int guarded(Console& console, const std::function<int()>& action) {
     return fail("out of memory outside of tensors; lower --batch or --train-size", kDevice);
   } catch (const NonFinite& e) {
     return fail(e.what(), kNotFinite);
+  } catch (const std::system_error& e) {
+    if (e.code() == std::errc::broken_pipe) return kSignal + SIGPIPE;  // as if it had been caught
+    return fail(e.what(), kInternalError);
   } catch (const std::exception& e) {
     return fail(e.what(), kInternalError);
   }
+}
+
+}  // namespace
+
+int run(CLI::App& app,
+        int argc,
+        const char* const* argv,
+        Console& console,
+        const std::function<int()>& action) {
+  const auto formatter = std::make_shared<HelpFormatter>();
+  app.formatter(formatter);
+  for (CLI::App* command : app.get_subcommands({})) command->formatter(formatter);
+  return guarded(console, [&] {
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::Success& e) {  // --help, --version
+      std::ostringstream text;
+      app.exit(e, text);
+      fmt::print("{}", text.str());
+      return 0;
+    } catch (const CLI::ParseError& e) {
+      throw UsageError(usage_message(app, e));
+    }
+    return action();
+  });
 }
 
 void add_output_options(CLI::App& command, Console& console, bool& json) {

@@ -13,11 +13,13 @@ namespace oche::tools {
 // --json, --quiet, -v and --color.
 void add_output_options(CLI::App& command, Console& console, bool& json);
 
-// What was wrong with the arguments, and where help is. The name of an app without sub-commands may
-// have two words: "oche bench".
-std::string usage_message(const CLI::App& app, const CLI::ParseError& error);
-
-// What `action` returns; or an exit code, its exception having been printed.
-int guarded(Console& console, const std::function<int()>& action);
+// Parses the arguments, then runs `action`: a whole program. Returns the exit code; help, usage
+// errors and exceptions have been printed. The name of an app without sub-commands may have two
+// words: "oche bench".
+int run(CLI::App& app,
+        int argc,
+        const char* const* argv,
+        Console& console,
+        const std::function<int()>& action);
 
 }  // namespace oche::tools

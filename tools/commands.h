@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "tools/console.h"
 
@@ -20,7 +21,9 @@ struct Command {
 Command add_search(CLI::App& app, Console& console);
 Command add_derive(CLI::App& app, Console& console);
 Command add_inspect(CLI::App& app, Console& console);
-Command add_bench(CLI::App& app, Console& console);
+// `arguments`: those behind the name of the sub-command.
+Command add_bench(CLI::App& app, Console& console, std::vector<std::string> arguments);
 Command add_doctor(CLI::App& app, Console& console);
+Command add_completion(CLI::App& app, Console& console);
 
 }  // namespace oche::tools

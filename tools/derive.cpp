@@ -23,11 +23,12 @@ namespace {
 namespace fs = std::filesystem;
 using nas::Genotype;
 
-constexpr const char* kNotes = R"(The genotype goes to stdout, as text or as JSON.
+constexpr const char* kNotes =
+    R"(The genotype goes to stdout, as text or as JSON. The examples follow the second one of `oche search`.
 
-Examples (after the second one of `oche search`):
-  oche derive runs/first
-  oche derive runs/first/ckpt/epoch-0001.safetensors --json --svg runs/cells
+Examples:
+  oche derive runs/a
+  oche derive runs/a/ckpt/epoch-0001.safetensors --json --svg runs/cells
 )";
 
 struct Arguments {

@@ -2,74 +2,123 @@
 #include "tools/help.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <map>
 #include <sstream>
 #include <vector>
+
+#include "tools/option_tree.h"
+#include "tools/terminal.h"
 
 namespace oche::tools {
 namespace {
 
-constexpr size_t kColumn = 27, kWidth = 100;  // where descriptions begin; where lines end
+constexpr size_t kWidest = 100, kNarrowest = 20;
 
-std::string entry(const std::string& name, const std::string& description) {
-  std::string out, line = fmt::format("  {:<{}}", name, kColumn - 2);
-  if (line.size() > kColumn) {
-    out += line + '\n';
-    line.assign(kColumn, ' ');
-  }
-  std::istringstream words(description);
+// Where descriptions begin and where lines end; descriptions move below the names where there is
+// little room beside them.
+struct Page {
+  size_t width = std::clamp(terminal_columns(STDOUT_FILENO).value_or(kWidest), kNarrowest, kWidest);
+  size_t column = width < 60 ? 6 : 27;
+};
+
+// `text` behind `line`, in lines of the page's width that begin at `column`.
+std::string fill(std::string line, const std::string& text, size_t column, const Page& page) {
+  std::string out;
+  std::istringstream words(text);
   for (std::string word; words >> word;) {
-    if (line.size() + 1 + word.size() > kWidth) {
+    const bool begins = line.size() <= column;
+    if (!begins && line.size() + 1 + word.size() > page.width) {
       out += line + '\n';
-      line.assign(kColumn, ' ');
+      line.assign(column, ' ');
+    } else if (!begins) {
+      line += ' ';
     }
-    if (line.size() > kColumn) line += ' ';
     line += word;
   }
   return out + line + '\n';
 }
 
-// CLI11 shows what a --no- flag stores, in braces.
-std::string names_of(const CLI::Option& option) {
-  std::string out;
-  bool in_braces = false;
-  for (const char c : option.get_name(option.get_positional(), !option.get_positional())) {
-    in_braces = (in_braces || c == '{') && c != '}';
-    if (in_braces || c == '}') continue;
-    out += c;
-    if (c == ',') out += ' ';
+std::string entry(const std::string& name, const std::string& description, const Page& page) {
+  if (name.size() + 2 < page.column) {
+    return fill(fmt::format("  {:<{}}", name, page.column - 2), description, page.column, page);
   }
-  return out;
+  return fmt::format(
+      "  {}\n{}", name, fill(std::string(page.column, ' '), description, page.column, page));
 }
 
-std::string section(const std::string& heading, const std::vector<const CLI::Option*>& options) {
+std::string section(const std::string& heading,
+                    const std::vector<OptionEntry>& options,
+                    const Page& page) {
   std::string out;
-  for (const CLI::Option* o : options) {
-    const std::string& value = o->get_option_text();
-    out += entry(value.empty() ? names_of(*o) : names_of(*o) + ' ' + value, o->get_description());
+  for (const OptionEntry& o : options) {
+    out += entry(
+        fmt::format(
+            "{}{}{}", fmt::join(o.names, ", "), o.placeholder.empty() ? "" : " ", o.placeholder),
+        o.description,
+        page);
   }
-  return out.empty() ? "" : fmt::format("\n{}:\n{}", heading, out);
+  return fmt::format("\n{}:\n{}", heading, out);
+}
+
+// Paragraphs are filled; lines that are indented stay as they are. Commands among them get a
+// prompt, by which help2man, too, tells them from text.
+std::string notes(const std::string& text, const Page& page) {
+  std::string out, paragraph;
+  const auto end_paragraph = [&] {
+    if (!paragraph.empty()) out += fill("", paragraph, 0, page);
+    paragraph.clear();
+  };
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.empty() && line[0] != ' ') {
+      paragraph += line + '\n';
+    } else {
+      end_paragraph();
+      out += (line.starts_with("  oche ") ? "  $" + line.substr(1) : line) + '\n';
+    }
+  }
+  end_paragraph();
+  return out;
 }
 
 }  // namespace
 
+std::string HelpFormatter::make_usage(const CLI::App* app, std::string program) const {
+  std::string usage = fmt::format("Usage: {} [OPTIONS]", program);
+  for (const OptionEntry& o : describe(*app).options) {
+    if (!o.positional) continue;
+    const std::string& name = o.names[0];
+    const std::string argument = o.values > 2 ? name + "..." : name;
+    usage += o.required ? fmt::format(" {}", argument) : fmt::format(" [{}]", argument);
+    if (o.values == 2) usage += fmt::format(" [{}]", name);
+  }
+  return usage + (app->get_subcommands({}).empty() ? "\n" : " COMMAND\n");
+}
+
 std::string HelpFormatter::make_help(const CLI::App* app,
                                      std::string name,
                                      CLI::AppFormatMode) const {
-  std::string out = fmt::format("{}\n\n{}", app->get_description(), make_usage(app, name));
-  out += section("Arguments",
-                 app->get_options([](const CLI::Option* o) { return o->get_positional(); }));
-  for (const std::string& group : app->get_groups()) {
-    out += section(group, app->get_options([&](const CLI::Option* o) {
-      return o->get_group() == group && o->nonpositional();
-    }));
+  const Page page;
+  const CommandEntry command = describe(*app);
+  std::string out = fill("", command.purpose, 0, page) + '\n' + make_usage(app, name);
+  std::vector<std::string> headings;
+  std::map<std::string, std::vector<OptionEntry>> sections;
+  for (const OptionEntry& option : command.options) {
+    const std::string heading = option.positional ? "Arguments" : option.group;
+    if (!sections.contains(heading)) headings.push_back(heading);
+    sections[heading].push_back(option);
   }
+  for (const std::string& heading : headings) out += section(heading, sections[heading], page);
   std::string commands;
-  for (const CLI::App* command : app->get_subcommands({})) {
-    commands += entry(command->get_name(), command->get_description());
+  for (const CLI::App* c : app->get_subcommands({})) {
+    commands += entry(c->get_name(), c->get_description(), page);
   }
   if (!commands.empty()) out += "\nCommands:\n" + commands;
-  return fmt::format("{}\n{}", out, app->get_footer());
+  return fmt::format("{}\n{}", out, notes(app->get_footer(), page));
 }
 
 }  // namespace oche::tools

@@ -2,6 +2,7 @@
 #include "tools/inspect.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <map>
 #include <memory>
@@ -22,13 +23,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kNotes = R"(Examples (the second one after that of `oche search`):
+constexpr const char* kNotes = R"(The second example follows that of `oche search`.
+
+Examples:
   oche inspect DARTS_V2
-  oche inspect runs/first
+  oche inspect runs/a
 )";
 
 struct Arguments {
-  std::string what;
+  std::vector<std::string> what;
   bool json = false;
 };
 
@@ -54,20 +57,38 @@ void inspect_file(const fs::path& path, bool as_json) {
   }
 }
 
-int inspect(const Arguments& args) {
-  if (fs::is_directory(args.what)) {
-    inspect_run(args.what, args.json);
-  } else if (fs::exists(args.what)) {
-    inspect_file(args.what, args.json);
-  } else if (const nas::Genotype* published = nas::find_published(args.what)) {
-    inspect_genotype(*published, args.what, args.json);
+std::vector<std::string> published_names() {
+  std::vector<std::string> names;
+  for (const nas::PublishedGenotype& g : nas::published_genotypes()) names.emplace_back(g.name);
+  return names;
+}
+
+void inspect_one(const std::string& what, bool as_json) {
+  if (fs::is_directory(what)) {
+    inspect_run(what, as_json);
+  } else if (fs::exists(what)) {
+    inspect_file(what, as_json);
+  } else if (const nas::Genotype* published = nas::find_published(what)) {
+    inspect_genotype(*published, what, as_json);
   } else {
-    std::vector<std::string> names;
-    for (const nas::PublishedGenotype& g : nas::published_genotypes()) names.emplace_back(g.name);
     throw UsageError(fmt::format("inspect: {} is neither a path nor a published genotype{}",
-                                 quote(args.what, 4096),
-                                 did_you_mean(args.what, names)));
+                                 quote(what, 4096),
+                                 did_you_mean(what, published_names())));
   }
+}
+
+int inspect(const Arguments& args) {
+  if (args.what.size() == 1) {
+    inspect_one(args.what[0], args.json);
+    return kDone;
+  }
+  for (const std::string& what : args.what) {
+    if (!fs::is_directory(what)) {
+      throw UsageError(fmt::format("inspect: {} is no run directory; only runs are compared",
+                                   quote(what, 4096)));
+    }
+  }
+  inspect_comparison(args.what[0], args.what[1], args.json);
   return kDone;
 }
 
@@ -93,15 +114,18 @@ void inspect_genotype(const nas::Genotype& genotype, const std::string& name, bo
 }
 
 Command add_inspect(CLI::App& app, Console& console) {
-  CLI::App* command =
-      app.add_subcommand("inspect", "Describe a run, a checkpoint, a genotype or an array file");
+  CLI::App* command = app.add_subcommand(
+      "inspect", "Describe a run, a checkpoint, a genotype or an array file; compare two runs");
   auto args = std::make_shared<Arguments>();
   command
-      ->add_option(
-          "WHAT",
-          args->what,
-          "a run directory, a safetensors file, a genotype file, or a published genotype's name")
-      ->required();
+      ->add_option("WHAT",
+                   args->what,
+                   "a run directory, a safetensors file, a genotype file, or a published "
+                   "genotype's name; two "
+                   "run directories are compared")
+      ->required()
+      ->expected(1, 2)
+      ->type_name(fmt::format("PATH:{{{}}}", fmt::join(published_names(), ",")));
   add_output_options(*command, console, args->json);
   command->footer(kNotes);
   return {command, [args] { return inspect(*args); }};

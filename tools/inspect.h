@@ -3,13 +3,20 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "engine/safetensors.h"
 #include "nas/genotype.h"
+#include "nas/run_summary.h"
 
 namespace oche::tools {
 
+std::string_view name_of(nas::RunSummary::State state);
+
 void inspect_run(const std::filesystem::path& directory, bool as_json);
+void inspect_comparison(const std::filesystem::path& first,
+                        const std::filesystem::path& second,
+                        bool as_json);
 void inspect_genotype(const nas::Genotype& genotype, const std::string& name, bool as_json);
 // Any safetensors file, a checkpoint or weights of ours among them. Throws FormatError where its
 // checksum is wrong.

@@ -20,11 +20,6 @@ using nas::RunSummary;
 
 constexpr size_t kRows = 10;  // of the epochs, at the end
 
-std::string_view name_of(RunSummary::State state) {
-  constexpr std::string_view kNames[] = {"running or killed", "interrupted", "finished"};
-  return kNames[static_cast<int>(state)];
-}
-
 struct File {
   std::string name;  // relative to the run
   uintmax_t bytes;
@@ -123,6 +118,11 @@ void print_text(const fs::path& directory, const RunSummary& run, const std::vec
 }
 
 }  // namespace
+
+std::string_view name_of(RunSummary::State state) {
+  constexpr std::string_view kNames[] = {"running or killed", "interrupted", "finished"};
+  return kNames[static_cast<int>(state)];
+}
 
 void inspect_run(const fs::path& directory, bool as_json) {
   const RunSummary run = nas::read_run(directory);

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 #include <oche/version.h>
 
-#include <memory>
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -10,8 +10,6 @@
 #include "engine/runtime.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
-#include "tools/exit_code.h"
-#include "tools/help.h"
 
 namespace oche::tools {
 namespace {
@@ -31,7 +29,7 @@ std::string version_text() {
 }
 
 // The action of the sub-command that was chosen.
-int run(const std::vector<Command>& commands) {
+int run_chosen(const std::vector<Command>& commands) {
   for (const Command& command : commands) {
     if (command.app->parsed()) return command.run();
   }
@@ -41,7 +39,6 @@ int run(const std::vector<Command>& commands) {
 int main(int argc, char** argv) {
   Console console;
   CLI::App app("Differentiable architecture search, from scratch.", "oche");
-  app.formatter(std::make_shared<HelpFormatter>());
   app.set_help_flag("-h,--help", "this text, or after COMMAND its own");
   app.set_version_flag("--version", version_text(), "version, compiler and back ends");
   app.require_subcommand(1);
@@ -49,19 +46,12 @@ int main(int argc, char** argv) {
       add_search(app, console),
       add_derive(app, console),
       add_inspect(app, console),
-      add_bench(app, console),
+      add_bench(app, console, {argv + std::min(argc, 2), argv + argc}),
       add_doctor(app, console),
+      add_completion(app, console),
   };
   app.footer(kFooter);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& e) {  // --help, --version
-    return app.exit(e);
-  } catch (const CLI::ParseError& e) {
-    console.error(usage_message(app, e));
-    return kUsage;
-  }
-  return guarded(console, [&] { return run(commands); });
+  return tools::run(app, argc, argv, console, [&] { return run_chosen(commands); });
 }
 
 }  // namespace

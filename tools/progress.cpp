@@ -32,9 +32,8 @@ Progress::Progress(Console& console, int64_t epochs, int64_t steps_before)
 void Progress::step(const nas::StepReport& r) {
   const Clock::time_point now = Clock::now();
   const bool live = console_.has_live_line();
-  if (now - shown_ < (live ? Clock::duration(kLiveInterval) : Clock::duration(kLineInterval))) {
-    return;
-  }
+  const bool first = live && shown_ == start_;
+  if (!first && now - shown_ < (live ? Clock::duration(kLiveInterval) : kLineInterval)) return;
   shown_ = now;
   const int64_t done = r.epoch * r.steps + r.step + 1;
   const double left = seconds_between(start_, now) * static_cast<double>(epochs_ * r.steps - done) /

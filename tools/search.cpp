@@ -46,8 +46,7 @@ stdout carries the genotype found, or one JSON document. The test images are nev
 
 Examples:
   oche search --method darts --dataset cifar10 --dry-run
-  oche search --train-size 64 --layers 3 --channels 4 --steps 2 --batch 8 --epochs 1 \
-    --out runs/first --force
+  oche search --train-size 64 --layers 3 --channels 4 --steps 2 --batch 8 --epochs 1 --out runs/a
 )";
 
 struct Arguments {
@@ -332,12 +331,11 @@ Command add_search(CLI::App& app, Console& console) {
          args->run.keep_every,
          "N",
          "epochs between checkpoints that stay, besides the last two; 0: first, middle, last [0]");
-  option("--device", args->device, "NAME", "auto, cpu or cuda[:N] [auto]")->envname("OCHE_DEVICE");
+  option("--device", args->device, "NAME", "auto, cpu or cuda[:N] [auto]")
+      ->type_name("{auto,cpu,cuda}")
+      ->envname("OCHE_DEVICE");
   option(
-      "--threads",
-      args->threads,
-      "N",
-      fmt::format("threads in all, one of which loads images [processors + 1: {}]", args->threads))
+      "--threads", args->threads, "N", "threads in all, one of which loads images [processors + 1]")
       ->envname("OCHE_THREADS");
   CLI::Option* dry_run =
       command->add_flag("--dry-run", args->dry_run, "print size, memory and steps; write nothing")

@@ -2,6 +2,7 @@
 #include "tools/setting_options.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "engine/error.h"
 #include "tools/config_file.h"
@@ -23,7 +24,7 @@ std::string heading(const Setting& setting) {
 
 std::string placeholder(const Setting& setting) {
   if (setting.is_switch()) return "";
-  if (setting.choices || setting.key == "dtype") return "NAME";
+  if (setting.choices) return "NAME";
   if (std::holds_alternative<std::string SearchConfig::*>(setting.member)) return "PATH";
   return std::holds_alternative<double SearchConfig::*>(setting.member) ? "X" : "N";
 }
@@ -64,6 +65,7 @@ SettingOptions::SettingOptions(CLI::App& command) {
                               : command.add_option(name, value);
     option->description(description(s))->option_text(placeholder(s))->group(heading(s));
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    if (s.choices) option->type_name(fmt::format("{{{}}}", fmt::join(s.choices(), ",")));
     options_.push_back(option);
   }
   const std::string group = "Sources of settings";
@@ -73,6 +75,7 @@ SettingOptions::SettingOptions(CLI::App& command) {
       ->group(group);
   command.add_option("--set", set_, "one setting by its key; may be repeated" + without_flag())
       ->option_text("KEY=VALUE")
+      ->type_name(fmt::format("{{{}=}}", fmt::join(setting_keys(), "=,")))
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->group(group);

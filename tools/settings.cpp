@@ -32,6 +32,10 @@ std::vector<std::string> gradient_names() {
   return {names.begin(), names.end()};
 }
 
+std::vector<std::string> dtype_names() {
+  return {std::string(to_string(DType::kFloat32)), std::string(to_string(DType::kFloat64))};
+}
+
 using C = SearchConfig;
 
 // Sections stay together, keys outside of sections come first: the order of config.toml and --help.
@@ -39,7 +43,7 @@ using C = SearchConfig;
 const Setting kSettings[] = {
     {"method", "method", "search method, a preset of the settings below", &C::method, method_names},
     {"seed", "seed", "of everything random, 0 to 2^63 - 1", &C::seed},
-    {"dtype", "dtype", "element type of the computation: f32 or f64", &C::dtype},
+    {"dtype", "dtype", "element type of the computation", &C::dtype, dtype_names},
 
     {"data.set", "dataset", "which images", &C::dataset, data_set_names},
     {"data.dir", "data", "directory with downloaded data sets; the folder, or the file of arrays", &C::data_dir},

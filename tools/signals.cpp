@@ -12,7 +12,7 @@
 namespace oche::tools {
 namespace {
 
-constexpr std::array<int, 2> kSignals = {SIGINT, SIGTERM};
+constexpr std::array<int, 3> kSignals = {SIGINT, SIGTERM, SIGPIPE};
 
 std::atomic<int> first_signal{0};
 static_assert(std::atomic<int>::is_always_lock_free);  // hence fit for a handler

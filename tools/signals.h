@@ -1,4 +1,5 @@
-// SIGINT and SIGTERM: the first asks for an orderly end, a second one ends the process at once.
+// SIGINT, SIGTERM and SIGPIPE, which says that nobody reads the progress any more: the first asks
+// for an orderly end, a second one ends the process at once.
 #pragma once
 
 namespace oche::tools {

@@ -4,11 +4,8 @@ include(${CMAKE_CURRENT_LIST_DIR}/common.cmake)
 oche(0 --version)
 expect_match("${out}" "^oche [0-9]+\\.[0-9]+\\.[0-9]+ \\([^)]+\\)\ncompiler [^\n]+\nCUDA no\narchitectures [^\n]+\n$")
 
-oche(0 --help)
-string(REGEX MATCH "Commands:\n(.*)\n\n" unused "${out}")
-string(REGEX MATCHALL "\n  [a-z-]+" commands "\n${CMAKE_MATCH_1}")
-list(TRANSFORM commands STRIP)
-expect_equal("${commands}" "search;derive;inspect;bench;doctor")
+command_names(commands)
+expect_equal("${commands}" "search;derive;inspect;bench;doctor;completion")
 
 list(REMOVE_ITEM commands bench)  # a program of its own: bench.cmake
 foreach(command IN LISTS commands)
