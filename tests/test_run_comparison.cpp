@@ -1,11 +1,13 @@
-// Two runs side by side: edges, alphas, and the lines of genotypes.jsonl that are no such thing.
+// Runs side by side: edges, alphas, spread, and lines of genotypes.jsonl that are no such thing.
 #include <cmath>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "engine/error.h"
 #include "engine/file.h"
 #include "nas/run_comparison.h"
+#include "nas/spread.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
@@ -32,6 +34,20 @@ TEST_CASE("the distance of alphas") {
   CHECK(distance->norm_first == 5);
   CHECK(distance->norm_second == std::sqrt(32.0));
   CHECK(!alpha_distance(first, Tensor::zeros({4, 1}, DType::kFloat64)));
+}
+
+TEST_CASE("the spread of a figure") {
+  const std::vector<double> values = {2, 4, 9};
+  const Spread up = spread_of(values, Better::kHigher);
+  CHECK(up.mean == 5);
+  CHECK(up.deviation == std::sqrt(13.0));  // (9 + 1 + 16) / 2
+  CHECK(up.n == 3);
+  CHECK(up.best == 9);
+  CHECK(spread_of(values, Better::kLower).best == 2);
+  const Spread one = spread_of(std::vector<double>{7}, Better::kLower);
+  CHECK(one.mean == 7);
+  CHECK(std::isnan(one.deviation));
+  CHECK_THROWS_AS(spread_of(std::vector<double>{}, Better::kLower), std::invalid_argument);
 }
 
 TEST_CASE("the newest architecture is the one the search ended with") {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "nas/genotype.h"
+#include "tools/json_output.h"
 
 namespace oche::tools {
 
@@ -13,6 +14,12 @@ inline std::string text_or_json(const nas::Genotype& genotype) {
   std::string json = nas::to_json(genotype);
   json.erase(json.find_last_not_of('\n') + 1);
   return json;
+}
+
+// Members "genotype" and, where there is one, "genotype_text".
+inline void add_genotype(Json& document, const nas::Genotype& genotype) {
+  document["genotype"] = Json::parse(nas::to_json(genotype));
+  if (nas::has_text(genotype)) document["genotype_text"] = nas::to_text(genotype);
 }
 
 }  // namespace oche::tools

@@ -2,47 +2,42 @@
 #include "nas/search.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <thread>
-#include <vector>
+#include <utility>
 
 #include "engine/error.h"
 #include "engine/process.h"
 #include "engine/runtime.h"
-#include "engine/storage.h"
-#include "nas/checkpoint.h"
-#include "nas/run_directory.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
 #include "tools/data_sets.h"
 #include "tools/exit_code.h"
 #include "tools/genotype_output.h"
 #include "tools/json_output.h"
-#include "tools/profile_report.h"
-#include "tools/progress.h"
 #include "tools/saved_run.h"
+#include "tools/search_run.h"
+#include "tools/search_seeds.h"
 #include "tools/setting_options.h"
-#include "tools/signals.h"
 
 namespace oche::tools {
 namespace {
 
-using nas::SearchResult;
-
-constexpr int kMaxThreads = 1024;
-constexpr int64_t kTraceFrom = 2, kTraceSteps = 3;  // steps of --profile's trace.json, from 0
+constexpr int kMaxThreads = 1024, kMaxSeeds = 1000;
 
 constexpr const char* kNotes =
     R"(A setting may come from several sources, of which the last one counts: the default in brackets,
 the method's preset, --config, the environment (OCHE_ and the flag in capitals, such as
 OCHE_TRAIN_SIZE), --set, its flag.
 stdout carries the genotype found, or one JSON document. The test images are never used.
+
+An interrupted search goes on with --resume DIR. With --seeds N the runs that have finished are kept, and
+--resume DIR --seeds N does the rest, also for an N that has grown.
 
 Examples:
   oche search --method darts --dataset cifar10 --dry-run
@@ -53,54 +48,11 @@ struct Arguments {
   explicit Arguments(CLI::App& command) : settings(command) {}
 
   SettingOptions settings;
-  std::string out, resume, init, device = "auto";
+  RunRequest run;
+  std::string out, resume, device = "auto";
   int threads = static_cast<int>(std::thread::hardware_concurrency()) + 1;
-  nas::RunOptions run = {.keep_every = 0, .checkpoint_minutes = 10};
-  bool force = false, dry_run = false, profile = false, json = false;
-};
-
-class Observer final : public nas::SearchObserver {
- public:
-  // `profiler` may be null.
-  Observer(nas::Search& search, nas::RunDirectory& directory, Console& console, Profiler* profiler)
-      : search_(search),
-        directory_(directory),
-        profiler_(profiler),
-        first_step_(search.progress().steps),
-        progress_(console, search.config().epochs, first_step_) {
-    trace();
-  }
-
-  void on_step(const nas::StepReport& report) override {
-    progress_.step(report);
-    directory_.record_step(search_);
-    trace();
-  }
-  void on_epoch(const nas::EpochReport& report) override {
-    directory_.record_epoch(search_, report);
-    progress_.epoch(report);
-  }
-  bool keep_going() override { return signals_.received() == 0; }
-
-  int signal() const { return signals_.received(); }
-
- private:
-  // Turns the trace on and off between steps.
-  void trace() {
-    if (!profiler_) return;
-    const int64_t steps = search_.config().epochs * search_.steps_per_epoch();
-    const int64_t from = std::min(first_step_ + kTraceFrom, steps - 1);
-    const int64_t next = search_.progress().steps;
-    const bool is_long = profiler_->events().size() > Profiler::kMaxEvents / 2;
-    profiler_->keep_events(next >= from && next < from + kTraceSteps && !is_long);
-  }
-
-  nas::Search& search_;
-  nas::RunDirectory& directory_;
-  Profiler* profiler_;
-  int64_t first_step_;
-  Progress progress_;
-  SignalWatch signals_;
+  int64_t seeds = 0;  // 0: one run, in a directory of its own
+  bool dry_run = false, json = false;
 };
 
 void choose_device(const std::string& device, Console& console) {
@@ -145,7 +97,7 @@ double mebibytes(int64_t bytes) {
   return static_cast<double>(bytes) / (1 << 20);
 }
 
-int dry_run(const SearchConfig& config, bool as_json) {
+int dry_run(const SearchConfig& config, int64_t runs, bool as_json) {
   const nas::SearchCost cost = cost_of(config);
   // The program itself and a step's graph are here, the rest would come.
   const int64_t resident = peak_resident_bytes() + cost.memory_bytes;
@@ -156,7 +108,7 @@ int dry_run(const SearchConfig& config, bool as_json) {
                            {"macs_per_image", cost.macs_per_image},
                            {"tensor_bytes", cost.tensor_bytes},
                            {"peak_resident_bytes", resident},
-                           {"steps", cost.steps}};
+                           {"steps", runs * cost.steps}};
     print_json(document);
   } else {
     fmt::print("weights         {}\n", cost.weights);
@@ -165,25 +117,23 @@ int dry_run(const SearchConfig& config, bool as_json) {
     fmt::print("peak memory     {:.1f} MiB (estimate; {:.1f} MiB of it tensors)\n",
                mebibytes(resident),
                mebibytes(cost.tensor_bytes));
-    fmt::print("steps           {}\n", cost.steps);
+    fmt::print("steps           {}\n", runs * cost.steps);
   }
   return kDone;
 }
 
-void print_result(const SearchResult& result,
-                  int64_t steps,
+void print_result(const RunOutcome& outcome,
                   const std::filesystem::path& directory,
                   double seconds,
-                  const Profiler* profiler,
                   bool as_json) {
+  const nas::SearchResult& result = outcome.result;
   if (!as_json) {
     if (result.finished) fmt::print("{}\n", text_or_json(result.genotype));
     return;
   }
-  Json document = {{"schema", 1}, {"finished", result.finished}, {"steps", steps}};
+  Json document = {{"schema", 1}, {"finished", result.finished}, {"steps", outcome.steps}};
   if (result.finished) {
-    document["genotype"] = Json::parse(nas::to_json(result.genotype));
-    if (nas::has_text(result.genotype)) document["genotype_text"] = nas::to_text(result.genotype);
+    add_genotype(document, result.genotype);
     document["train_accuracy"] = result.train_accuracy;
     document["search_accuracy"] = result.search_accuracy;
     document["discrete_accuracy"] = result.discrete_accuracy;
@@ -191,25 +141,26 @@ void print_result(const SearchResult& result,
   document["run_directory"] = directory.native();
   document["seconds"] = seconds;
   document["peak_resident_bytes"] = peak_resident_bytes();
-  if (profiler) document["profile"] = profile_json(*profiler);
+  if (!outcome.profile.is_null()) document["profile"] = outcome.profile;
   print_json(document);
 }
 
-// What the call returns. A file system that fails it loses nothing that a checkpoint has.
-template <typename Call>
-auto resumable(const nas::RunDirectory& directory, Call call) {
-  try {
-    return call();
-  } catch (const IoError& e) {
-    throw std::runtime_error(fmt::format(
-        "{}; when that is mended, go on with --resume {}", e.what(), directory.path().native()));
-  }
+RunOutcome outcome_of(const SavedRun& saved) {
+  return {.result = saved.result.value(), .steps = saved.steps, .signal = 0, .profile = {}};
 }
 
 std::string directory_for(const Arguments& args, const SearchConfig& c) {
   if (!args.resume.empty()) return args.resume;
   if (!args.out.empty()) return args.out;
-  return fmt::format("runs/{}-{}-seed{}", c.method, c.dataset, c.seed);
+  const std::string runs = fmt::format("runs/{}-{}-seed", c.method, c.dataset);
+  return args.seeds > 0 ? runs + 's' : fmt::format("{}{}", runs, c.seed);
+}
+
+// What --resume goes on with; of a study, its run with the first seed.
+std::optional<SavedRun> saved_run(const Arguments& args, Console& console) {
+  if (args.resume.empty()) return std::nullopt;
+  return args.seeds > 0 ? open_first_run(args.resume, console)
+                        : open_saved_run(args.resume, console);
 }
 
 int search(const Arguments& args, Console& console) {
@@ -217,80 +168,28 @@ int search(const Arguments& args, Console& console) {
   const auto seconds = [&] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
-  std::optional<SavedRun> saved;
-  if (!args.resume.empty()) saved.emplace(open_saved_run(args.resume, console));
+  std::optional<SavedRun> saved = saved_run(args, console);
   const SearchConfig config =
       saved ? args.settings.resolve_again(saved->config) : args.settings.resolve();
   choose_device(args.device, console);
   use_threads(args.threads);
-  if (args.dry_run) return dry_run(config, args.json);
-  if (saved && saved->result) {
+  if (args.dry_run) return dry_run(config, std::max<int64_t>(1, args.seeds), args.json);
+  RunRequest request = args.run;
+  request.directory = directory_for(args, config);
+  if (args.seeds == 0 && saved && saved->result) {
     console.note(fmt::format("{}: the run has finished; nothing to do", args.resume));
-    print_result(*saved->result, saved->steps, args.resume, seconds(), nullptr, args.json);
+    print_result(outcome_of(*saved), request.directory, seconds(), args.json);
     return kDone;
   }
 
   const nas::Dataset images =
       find_data_set(config.dataset).load(config.data_dir, nas::Part::kTrain);
-  nas::Search search(config, images);
-  if (!args.init.empty()) nas::load_initial_state(search.state(), args.init);
-  if (saved) nas::load_checkpoint(search, saved->checkpoint);
-
-  // Nothing is written before all of this has succeeded.
-  nas::RunDirectory directory(directory_for(args, config),
-                              saved        ? nas::Existing::kContinue
-                              : args.force ? nas::Existing::kReplace
-                                           : nas::Existing::kRefuse,
-                              args.run);
-  console.note(fmt::format("run directory: {}", directory.path().native()));
-  const std::string toml = saved ? saved->config_toml : to_toml(config);
-  console.detail(toml);
-  if (saved) {
-    const std::vector<std::string> changes = directory.resume(search, toml);
-    if (!changes.empty()) {
-      console.error(fmt::format("{}: not what the run was started with: {}; last bits may differ",
-                                (directory.path() / "env.json").native(),
-                                fmt::join(changes, ", ")));
-    }
-    console.note(fmt::format("going on after {} epochs, {} steps: {}",
-                             search.progress().epochs,
-                             search.progress().steps,
-                             saved->checkpoint.source()));
-  } else {
-    directory.start(search, toml);
+  if (args.seeds > 0) {
+    return search_seeds(config, args.seeds, images, request, saved.has_value(), args.json, console);
   }
-  saved.reset();  // a checkpoint is as large as the state itself
-
-  std::optional<Profiler> profiler;
-  if (args.profile) profiler.emplace();
-  Observer observer(search, directory, console, profiler ? &*profiler : nullptr);
-  const SearchResult result = resumable(directory, [&] { return search.run(observer); });
-  release_unused_memory();  // whoever draws the pictures needs some
-  const std::vector<std::string> written =
-      resumable(directory, [&] { return directory.finish(search, result); });
-  if (result.finished) {
-    console.note(
-        fmt::format("whole halves: accuracy train {:.2f} %, search {:.2f} %, derived {:.2f} %",
-                    100 * result.train_accuracy,
-                    100 * result.search_accuracy,
-                    100 * result.discrete_accuracy));
-  } else {
-    console.note(fmt::format("stopped after {} steps; checkpoint: {}; go on with --resume {}",
-                             search.progress().steps,
-                             (directory.path() / written.front()).native(),
-                             directory.path().native()));
-  }
-  if (profiler) {
-    write_trace(*profiler, directory.path() / "trace.json");
-    console.note(profile_table(*profiler));
-  }
-  print_result(result,
-               search.progress().steps,
-               directory.path(),
-               seconds(),
-               profiler ? &*profiler : nullptr,
-               args.json);
-  return result.finished ? kDone : kSignal + observer.signal();
+  const RunOutcome outcome = run_search(config, images, request, std::move(saved), console);
+  print_result(outcome, request.directory, seconds(), args.json);
+  return outcome.result.finished ? kDone : kSignal + outcome.signal;
 }
 
 }  // namespace
@@ -308,9 +207,10 @@ Command add_search(CLI::App& app, Console& console) {
   CLI::Option* out =
       option("--out", args->out, "DIR", "run directory [runs/METHOD-DATASET-seedSEED]");
   CLI::Option* force =
-      command->add_flag("--force", args->force, "replace the run that is in it")->group(run);
+      command->add_flag("--force", args->run.force, "replace the run that is in it")->group(run);
   CLI::Option* init =
-      option("--init", args->init, "FILE", "start from the weights in a checkpoint or weight file")
+      option(
+          "--init", args->run.init, "FILE", "start from the weights in a checkpoint or weight file")
           ->check(CLI::ExistingFile);
   option(
       "--resume",
@@ -322,13 +222,20 @@ Command add_search(CLI::App& app, Console& console) {
       ->excludes(out)
       ->excludes(force)
       ->excludes(init);
+  option("--seeds",
+         args->seeds,
+         "N",
+         "N runs, with --seed and the seeds after it, each in DIR/seedSEED; their spread, and the "
+         "genotype of the one with the best search accuracy [one run, in DIR itself]")
+      ->check(CLI::Range(1, kMaxSeeds))
+      ->excludes(init);
   option("--checkpoint-minutes",
-         args->run.checkpoint_minutes,
+         args->run.options.checkpoint_minutes,
          "X",
          fmt::format("minutes between checkpoints within an epoch; 0: none [{}]",
-                     args->run.checkpoint_minutes));
+                     args->run.options.checkpoint_minutes));
   option("--keep-every",
-         args->run.keep_every,
+         args->run.options.keep_every,
          "N",
          "epochs between checkpoints that stay, besides the last two; 0: first, middle, last [0]");
   option("--device", args->device, "NAME", "auto, cpu or cuda[:N] [auto]")
@@ -343,7 +250,7 @@ Command add_search(CLI::App& app, Console& console) {
   command
       ->add_flag(
           "--profile",
-          args->profile,
+          args->run.profile,
           fmt::format("time and bytes by op; DIR/trace.json for trace viewers: steps {} to {}, "
                       "fewer where they are long, the last of a short run",
                       kTraceFrom + 1,
