@@ -67,6 +67,21 @@ set(ENV{ASAN_OPTIONS} allocator_may_return_null=1:log_path=asan)
 fails(4 "out of memory" search ${TINY} --channels 1000000000000)
 set(ENV{ASAN_OPTIONS} "${sanitizer_options}")
 
+# Memory that runs out within a step, where the process can be held to less of it. What was saved before is whole.
+set(limited "ulimit -v 200000 && ${OCHE}")
+execute_process(COMMAND sh -c "${limited} --version" OUTPUT_QUIET ERROR_QUIET RESULT_VARIABLE cannot_start)
+if(NOT cannot_start)  # a sanitizer needs more addresses
+  set(large "--train-size 64 --layers 2 --channels 8 --steps 2 --batch 32 --epochs 1 --threads 2 --quiet --out large")
+  execute_process(COMMAND sh -c "${limited} search ${large}" WORKING_DIRECTORY ${WORK}
+                  OUTPUT_VARIABLE out ERROR_VARIABLE err RESULT_VARIABLE code)
+  expect_equal("${code} ${out}" "4 ")
+  expect_match("${err}" "^oche: [a-z0-9_]+: out of memory: [0-9]+ bytes asked while [0-9]+ are held; lower --batch\n$")
+  file(GLOB_RECURSE temporaries ${WORK}/large/*tmp*)
+  expect_equal("${temporaries}" "")
+  oche(0 search --resume large --quiet)
+  expect_exists(large/genotype.json)
+endif()
+
 # A NaN in a file of weights shows in the first step that meets it. The copy passes for another program's: without
 # the checksum of ours.
 oche(0 search ${TINY} --out whole --quiet)
