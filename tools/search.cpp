@@ -159,8 +159,13 @@ std::string directory_for(const Arguments& args, const SearchConfig& c) {
 // What --resume goes on with; of a study, its run with the first seed.
 std::optional<SavedRun> saved_run(const Arguments& args, Console& console) {
   if (args.resume.empty()) return std::nullopt;
-  return args.seeds > 0 ? open_first_run(args.resume, console)
-                        : open_saved_run(args.resume, console);
+  if (args.seeds > 0) return open_first_run(args.resume, console);
+  if (has_seeds(args.resume)) {
+    throw UsageError(
+        fmt::format("--resume: {} holds the runs of several seeds; say how many, with --seeds",
+                    quote(args.resume, 4096)));
+  }
+  return open_saved_run(args.resume, console);
 }
 
 int search(const Arguments& args, Console& console) {

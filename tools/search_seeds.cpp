@@ -46,6 +46,15 @@ bool has_begun(const fs::path& run) {
   return !nas::list_checkpoints(run / "ckpt", 1).empty();
 }
 
+std::optional<uint64_t> lowest_seed(const fs::path& directory) {
+  std::optional<uint64_t> lowest;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
+    const std::optional<uint64_t> seed = seed_in(entry.path());
+    if (seed && has_begun(entry.path())) lowest = std::min(lowest.value_or(*seed), *seed);
+  }
+  return lowest;
+}
+
 // A figure of a finished run.
 struct Figure {
   const char *key, *title;
@@ -176,12 +185,12 @@ void check(const nas::SearchConfig& config, int64_t count, const RunRequest& req
 
 }  // namespace
 
+bool has_seeds(const fs::path& directory) {
+  return lowest_seed(directory).has_value();
+}
+
 SavedRun open_first_run(const fs::path& directory, Console& console) {
-  std::optional<uint64_t> first;
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
-    const std::optional<uint64_t> seed = seed_in(entry.path());
-    if (seed && has_begun(entry.path())) first = std::min(first.value_or(*seed), *seed);
-  }
+  const std::optional<uint64_t> first = lowest_seed(directory);
   if (!first) {
     throw UsageError(
         fmt::format("--resume: {} has no runs of several seeds; without --seeds it is "

@@ -9,8 +9,11 @@
 
 namespace oche::tools {
 
-// Of the runs in a directory that --seeds filled, the one with the lowest seed. Throws UsageError
-// where there is none.
+// True iff a directory holds runs that --seeds began.
+bool has_seeds(const std::filesystem::path& directory);
+
+// Of the runs in such a directory, the one with the lowest seed. Throws UsageError where there is
+// none.
 SavedRun open_first_run(const std::filesystem::path& directory, Console& console);
 
 // Runs config.seed and the count - 1 seeds after it one after the other, each in its own directory
