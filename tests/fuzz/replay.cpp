@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 
 int main(int argc, char** argv) {
   std::vector<fs::path> files;
-  for (const std::string path : std::vector<std::string>(argv + 1, argv + argc)) {
+  for (const std::string& path : std::vector<std::string>(argv + 1, argv + argc)) {
     if (!fs::is_directory(path)) {
       files.emplace_back(path);
       continue;
