@@ -230,8 +230,8 @@ Command add_search(CLI::App& app, Console& console) {
   option("--seeds",
          args->seeds,
          "N",
-         "N runs, with --seed and the seeds after it, each in DIR/seedSEED; their spread, and the "
-         "genotype of the one with the best search accuracy [one run, in DIR itself]")
+         "N runs, with --seed and the seeds after it, each in DIR/seedSEED: their spread, and the "
+         "genotype of the best search accuracy; without, one run in DIR")
       ->check(CLI::Range(1, kMaxSeeds))
       ->excludes(init);
   option("--checkpoint-minutes",

@@ -272,7 +272,10 @@ std::vector<Tensor> with_gate(const Tensor& a, const Tensor& b, const Tensor& ga
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, Conv2dOptions options, const Tensor& gate) {
-  return apply_op<Conv2d>(with_gate(x, weight, gate), options);
+  if (!gate || gate.impl() != x.impl())
+    return apply_op<Conv2d>(with_gate(x, weight, gate), options);
+  const Tensor once = contiguous(x);  // not a copy for each of the two
+  return apply_op<Conv2d>({once, weight, once}, options);
 }
 
 Tensor conv2d_input_grad(const Tensor& grad_output,
