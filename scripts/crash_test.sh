@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Kills a small search with SIGKILL at random moments and goes on with it: scripts/crash_test.sh [POINTS [SEED]]
 # At each of the points (200) a new search is killed, what goes on with it is killed as well, and a second one goes on
-# to the end. What is then left must be that of a search that was let alone, byte for byte but for times.
-# OCHE names the program; without it build/release/oche is built.
+# to the end, each with another number of threads. What is then left must be that of a search that was let alone, byte
+# for byte but for times. OCHE names the program; without it build/release/oche is built.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 points=${1:-200}
@@ -14,52 +14,62 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 
-# Two epochs of two steps, a checkpoint after each.
+# Two epochs of two steps, a checkpoint after each step.
 options=(--quiet --checkpoint-minutes 1e-9)
 new=("$OCHE" search "${options[@]}" --method darts-1st --train-size 16 --layers 3 --channels 2 --steps 1 --batch 4
   --epochs 2 --out)
-on=("$OCHE" search "${options[@]}" --resume)
+go_on=("$OCHE" search "${options[@]}" --resume)
 
-# What a run leaves, without times: the last of its columns but peak_bytes.
+other_threads() { export OCHE_THREADS=$((1 + RANDOM % 3)); }
+now_ms() { printf '%d' $((${EPOCHREALTIME//[!0-9]/} / 1000)); }
+has_checkpoint() { compgen -G "$1/ckpt/*.safetensors" >/dev/null; }
+
+# Waits until the run in $1, of process $2, has a checkpoint.
+await_checkpoint() {
+  until has_checkpoint "$1" || ! kill -0 "$2" 2>/dev/null; do sleep 0.002; done
+}
+
+# kill_after MILLISECONDS PID
+kill_after() {
+  sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))"
+  kill -KILL "$2" 2>/dev/null || true
+  wait "$2" 2>/dev/null || true
+}
+
+# What a run leaves, without times: the last columns but one.
 fingerprint() {
   (cd "$1" && sha256sum ckpt/epoch-0002.safetensors weights.safetensors genotype.json genotypes.jsonl &&
     cut -d, -f1-10,13 metrics.csv && grep -c '"type":"epoch"' events.jsonl)
 }
 
-now_ms() { printf '%d' $((${EPOCHREALTIME//[!0-9]/} / 1000)); }
-
-# killed MILLISECONDS COMMAND...: runs it for at most so long.
-killed() {
-  local seconds pid
-  seconds=$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))
-  "${@:2}" >/dev/null &
-  pid=$!
-  sleep "$seconds"
-  kill -KILL "$pid" 2>/dev/null || true
-  wait "$pid" 2>/dev/null || true
-}
-
-has_checkpoint() { compgen -G "$1/ckpt/*.safetensors" >/dev/null; }
-
+other_threads
+"${new[@]}" "$work/whole" >/dev/null &
+await_checkpoint "$work/whole" $!
 began=$(now_ms)
-"${new[@]}" "$work/whole" >/dev/null
-span=$(($(now_ms) - began + 20))
+wait $!
+span=$(($(now_ms) - began + 10))
 expected=$(fingerprint "$work/whole")
 
 same=0 before=0 within=0 after=0
 for ((point = 1; point <= points; ++point)); do
   run=$work/$point
-  killed $((RANDOM % span)) "${new[@]}" "$run"
+  other_threads
+  "${new[@]}" "$run" >/dev/null &
+  if ((point % 10)); then await_checkpoint "$run" $!; fi # one in ten may be killed while it starts
+  kill_after $((RANDOM % span)) $!
+  other_threads
   if ! has_checkpoint "$run"; then
     before=$((before + 1))
     code=0
-    "${on[@]}" "$run" >/dev/null 2>&1 || code=$?
+    "${go_on[@]}" "$run" >/dev/null 2>&1 || code=$?
     if [[ $code -ne 2 ]]; then printf 'point %d: --resume without a checkpoint: exit %d\n' "$point" "$code" >&2; fi
     "${new[@]}" "$run" --force >/dev/null
   else
     if [[ -f $run/genotype.json ]]; then after=$((after + 1)); else within=$((within + 1)); fi
-    killed $((RANDOM % span)) "${on[@]}" "$run"
-    "${on[@]}" "$run" >/dev/null
+    "${go_on[@]}" "$run" >/dev/null &
+    kill_after $((RANDOM % span)) $!
+    other_threads
+    "${go_on[@]}" "$run" >/dev/null
   fi
   if [[ $(fingerprint "$run") == "$expected" ]]; then
     same=$((same + 1))
@@ -68,6 +78,6 @@ for ((point = 1; point <= points; ++point)); do
   fi
   rm -rf -- "$run"
 done
-printf '%d of %d bit-identical (killed before the first checkpoint %d, after it %d, at the end %d)\n' \
+printf '%d of %d bit-identical (killed before the first checkpoint %d, before the end %d, when writing the result %d)\n' \
   "$same" "$points" "$before" "$within" "$after"
 [[ $same -eq $points ]]
