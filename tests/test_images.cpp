@@ -28,7 +28,7 @@ namespace fs = std::filesystem;
 namespace {
 
 // A smooth picture, so that JPEG keeps it: pixel p of channel c is 40 + p / 2 + 60 c.
-Image picture(int64_t height, int64_t width, int64_t channels) {
+[[maybe_unused]] Image picture(int64_t height, int64_t width, int64_t channels) {
   Image image{.height = height, .width = width, .channels = channels};
   for (int64_t p = 0; p < height * width; ++p) {
     for (int64_t c = 0; c < channels; ++c)
@@ -113,7 +113,7 @@ std::string jpeg_bytes(const Image& image) {
 }
 #endif
 
-int64_t largest_difference(const Image& a, const Image& b) {
+[[maybe_unused]] int64_t largest_difference(const Image& a, const Image& b) {
   int64_t largest = 0;
   for (size_t i = 0; i < a.pixels.size(); ++i)
     largest = std::max<int64_t>(largest, std::abs(a.pixels[i] - b.pixels[i]));

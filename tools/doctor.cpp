@@ -48,7 +48,10 @@ std::string state_of(const DataSet& set, const std::string& directory) {
     for (const nas::Part part : {nas::Part::kTrain, nas::Part::kTest}) set.load(directory, part);
     return "ok";
   } catch (const DataError& e) {
-    return e.what();
+    std::string_view what = e.what();
+    const std::string subject = fmt::format("{}: ", set.name);
+    if (what.starts_with(subject)) what.remove_prefix(subject.size());
+    return std::string(what);
   }
 }
 

@@ -28,7 +28,10 @@ constexpr std::string_view kPngStart = "\x89PNG\r\n\x1a\n", kJpegStart = "\xff\x
 }
 
 // Room for the pixels of an image of a size that a file claims.
-Image make_image(int64_t height, int64_t width, int64_t channels, std::string_view source) {
+[[maybe_unused]] Image make_image(int64_t height,
+                                  int64_t width,
+                                  int64_t channels,
+                                  std::string_view source) {
   if (height < 1 || width < 1 || height > kMaxImageSide || width > kMaxImageSide) {
     fail(source,
          fmt::format("{}x{} pixels, expected sides of 1 to {}", height, width, kMaxImageSide));

@@ -13,11 +13,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Each with its size.
 std::vector<std::string> missing_files(const PublicSet& set, const fs::path& folder) {
   std::vector<std::string> missing;
-  for (const PublicSet::File& file : set.files) {
+  for (const auto& [name, bytes] : set.files) {
     std::error_code ignored;
-    if (!fs::is_regular_file(folder / file.name, ignored)) missing.push_back(file.name);
+    if (fs::is_regular_file(folder / name, ignored)) continue;
+    missing.push_back(fmt::format("{} ({} bytes)", name, bytes));
   }
   return missing;
 }
@@ -30,19 +32,15 @@ std::string fetch_command(const PublicSet& set, std::string_view directory) {
 [[noreturn]] void fail_missing(const PublicSet& set,
                                const fs::path& home,
                                const std::vector<std::string>& missing) {
-  std::vector<std::string> files, archives;
-  for (const auto& [name, bytes] : set.files) {
-    files.push_back(fmt::format("{} ({} bytes)", name, bytes));
-  }
+  std::vector<std::string> archives;
   for (const auto& [name, sha256] : set.archives) {
     archives.push_back(fmt::format("{} (SHA-256 {})", name, sha256));
   }
   const std::string place = quote(home.native(), 400);
-  throw DataError(fmt::format("{}: {}: missing {}; expected {}, here{}, from {}; fetch with: {}",
+  throw DataError(fmt::format("{}: {}: missing {}; expected here{}, from {}; fetch with: {}",
                               set.name,
                               place,
                               fmt::join(missing, ", "),
-                              fmt::join(files, ", "),
                               set.folder.empty() ? "" : fmt::format(" or in {}/", set.folder),
                               fmt::join(archives, ", "),
                               fetch_command(set, place)));
