@@ -10,6 +10,7 @@
 
 #include "engine/diagnose.h"
 #include "engine/error.h"
+#include "engine/runtime.h"
 #include "nas/search.h"
 #include "tests/support/catch.h"
 #include "tests/support/files.h"
@@ -88,6 +89,7 @@ std::string place_of(const Applied& a) {
 
 TEST_CASE(
     "a NaN from any op is named with step, cell, edge, candidate and op, and changes nothing") {
+  set_num_threads(1);  // so little work is not worth sharing
   const std::string gradient = "first-order";
   const SearchConfig config = three_cells(gradient);
   const Batches batches;
