@@ -78,6 +78,6 @@ for ((point = 1; point <= points; ++point)); do
   fi
   rm -rf -- "$run"
 done
-printf '%d of %d bit-identical (killed before the first checkpoint %d, before the end %d, when writing the result %d)\n' \
+printf '%d of %d bit-identical (killed before the first checkpoint %d, before the end %d, once it wrote its result or had ended %d)\n' \
   "$same" "$points" "$before" "$within" "$after"
 [[ $same -eq $points ]]
