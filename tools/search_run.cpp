@@ -26,9 +26,14 @@ using nas::SearchResult;
 class Observer final : public nas::SearchObserver {
  public:
   // `profiler` may be null.
-  Observer(nas::Search& search, nas::RunDirectory& directory, Console& console, Profiler* profiler)
+  Observer(nas::Search& search,
+           nas::RunDirectory& directory,
+           const SignalWatch& signals,
+           Console& console,
+           Profiler* profiler)
       : search_(search),
         directory_(directory),
+        signals_(signals),
         profiler_(profiler),
         first_step_(search.progress().steps),
         progress_(console, search.config().epochs, first_step_) {
@@ -46,8 +51,6 @@ class Observer final : public nas::SearchObserver {
   }
   bool keep_going() override { return signals_.received() == 0; }
 
-  int signal() const { return signals_.received(); }
-
  private:
   // Turns the trace on and off between steps.
   void trace() {
@@ -61,10 +64,10 @@ class Observer final : public nas::SearchObserver {
 
   nas::Search& search_;
   nas::RunDirectory& directory_;
+  const SignalWatch& signals_;
   Profiler* profiler_;
   int64_t first_step_;
   Progress progress_;
-  SignalWatch signals_;
 };
 
 // What the call returns. A file system that fails it loses nothing that a checkpoint has.
@@ -89,7 +92,9 @@ RunOutcome run_search(const SearchConfig& config,
   if (!request.init.empty()) nas::load_initial_state(search.state(), request.init);
   if (saved) nas::load_checkpoint(search, saved->checkpoint);
 
-  // Nothing is written before all of this has succeeded.
+  // Nothing is written before all of this has succeeded. From the first file on, a signal is an
+  // orderly end.
+  const SignalWatch signals;
   nas::RunDirectory directory(request.directory,
                               saved           ? nas::Existing::kContinue
                               : request.force ? nas::Existing::kReplace
@@ -116,7 +121,7 @@ RunOutcome run_search(const SearchConfig& config,
 
   std::optional<Profiler> profiler;
   if (request.profile) profiler.emplace();
-  Observer observer(search, directory, console, profiler ? &*profiler : nullptr);
+  Observer observer(search, directory, signals, console, profiler ? &*profiler : nullptr);
   const SearchResult result = resumable(directory, [&] { return search.run(observer); });
   release_unused_memory();  // whoever draws the pictures needs some
   const std::vector<std::string> written =
@@ -139,7 +144,7 @@ RunOutcome run_search(const SearchConfig& config,
   }
   return {.result = result,
           .steps = search.progress().steps,
-          .signal = observer.signal(),
+          .signal = signals.received(),
           .profile = profiler ? profile_json(*profiler) : Json()};
 }
 
