@@ -192,13 +192,17 @@ void save_checkpoint(const std::filesystem::path& path,
   writer.write(path, Checksum::kSha256);
 }
 
-SafetensorsFile open_checkpoint(const std::filesystem::path& path) {
-  SafetensorsFile file = SafetensorsFile::open(path);
+void verify_checkpoint(const SafetensorsFile& file) {
   check_ours(file);
   const auto kind = file.metadata().find("kind");
   if (kind == file.metadata().end() || kind->second != kCheckpointKind) {
     throw FormatError(fmt::format("{}: no checkpoint of a search", file.source()));
   }
+}
+
+SafetensorsFile open_checkpoint(const std::filesystem::path& path) {
+  SafetensorsFile file = SafetensorsFile::open(path);
+  verify_checkpoint(file);
   return file;
 }
 
@@ -266,8 +270,7 @@ int64_t steps_of(const AlphaTables& alphas) {
       fmt::format("steps_of: no cell has {} edges; expected 2, 5, 9, 14, ...", edges));
 }
 
-void load_initial_state(SearchState& state, const std::filesystem::path& path) {
-  const SafetensorsFile file = SafetensorsFile::open(path);
+void load_initial_state(SearchState& state, const SafetensorsFile& file) {
   check_ours(file);
   const bool bare = !holds(file, "w/");
   const std::string prefix = bare ? "" : "w/", buffer_prefix = bare ? "" : "buffer/";

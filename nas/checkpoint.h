@@ -23,7 +23,9 @@ void save_checkpoint(const std::filesystem::path& path,
                      Search& search,
                      const std::string& config_toml);
 
-// A checkpoint that is whole. Throws IoError; FormatError for any other file and for any damage.
+// Throws FormatError unless the file is a checkpoint, and whole.
+void verify_checkpoint(const SafetensorsFile& file);
+// A checkpoint that is whole. Throws IoError, or FormatError for any other file.
 SafetensorsFile open_checkpoint(const std::filesystem::path& path);
 // Puts a new search, of the same configuration and images, where the saved one was: it runs on to
 // the same bits. Throws FormatError if the two do not fit; the search is then half overwritten.
@@ -45,6 +47,6 @@ int64_t steps_of(const AlphaTables& alphas);
 // names), and also buffers, momentum and alphas as far as the file holds them. Adam starts afresh.
 // Throws FormatError for a damaged file of ours and for arrays that are missing, too many, or of
 // another shape than the network's; the state is then half overwritten.
-void load_initial_state(SearchState& state, const std::filesystem::path& path);
+void load_initial_state(SearchState& state, const SafetensorsFile& file);
 
 }  // namespace oche::nas

@@ -196,9 +196,11 @@ Search::Search(const SearchConfig& config, const Dataset& images)
   continue_from({});
 }
 
+int64_t Search::steps_per_epoch() const {
+  return std::ssize(train_images_) / config_.batch;
+}
+
 void Search::continue_from(const SearchProgress& p) {
-  train_loader_.emplace(images_, train_images_, loader_options(config_, "train", p.steps));
-  search_loader_.emplace(images_, search_images_, loader_options(config_, "search", p.steps));
   const int64_t steps = steps_per_epoch();
   const bool is_epoch = p.epochs >= 0 && p.epochs <= config_.epochs;
   const int64_t within = is_epoch ? p.steps - p.epochs * steps : -1;
@@ -210,6 +212,8 @@ void Search::continue_from(const SearchProgress& p) {
                     p.steps,
                     p.epochs));
   }
+  train_loader_.emplace(images_, train_images_, loader_options(config_, "train", p.steps));
+  search_loader_.emplace(images_, search_images_, loader_options(config_, "search", p.steps));
   progress_ = p;
 }
 

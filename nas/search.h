@@ -109,7 +109,7 @@ class Search {
   SearchState& state() { return state_; }
   const SearchConfig& config() const { return config_; }
   const SearchProgress& progress() const { return progress_; }
-  int64_t steps_per_epoch() const { return train_loader_->batches_per_epoch(); }
+  int64_t steps_per_epoch() const;  // the last short batch is dropped
   Genotype genotype() const;
 
  private:

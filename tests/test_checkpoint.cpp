@@ -24,7 +24,7 @@ SearchState another_state(int64_t channels = 2, int64_t layers = 3) {
 }
 
 std::string load_refusal(SearchState& state, const fs::path& path) {
-  return message_of<FormatError>([&] { load_initial_state(state, path); });
+  return message_of<FormatError>([&] { load_initial_state(state, SafetensorsFile::open(path)); });
 }
 
 std::string alpha_refusal(const SafetensorsWriter& writer) {
@@ -97,7 +97,7 @@ TEST_CASE("a search starts from a checkpoint, a weight file or a state file") {
   };
   SECTION("checkpoint: everything but Adam") {
     SearchState state = another_state();
-    load_initial_state(state, t.file("ckpt/epoch-0002.safetensors"));
+    load_initial_state(state, SafetensorsFile::open(t.file("ckpt/epoch-0002.safetensors")));
     CHECK(same_bits(state.network.weights().tensors(), trained.network.weights().tensors()));
     CHECK(same_bits(buffers(state), buffers(trained)));
     CHECK(same_bits(state.sgd.momentum_buffers(), trained.sgd.momentum_buffers()));
@@ -109,7 +109,7 @@ TEST_CASE("a search starts from a checkpoint, a weight file or a state file") {
     SearchState state = another_state();
     const Tensor alpha = state.arch.normal().clone();
     const Tensor momentum = state.sgd.momentum_buffers()[0].clone();
-    load_initial_state(state, t.file("weights.safetensors"));
+    load_initial_state(state, SafetensorsFile::open(t.file("weights.safetensors")));
     CHECK(same_bits(state.network.weights().tensors(), trained.network.weights().tensors()));
     CHECK(same_bits(buffers(state), buffers(trained)));
     CHECK(same_bits(state.arch.normal(), alpha));
@@ -125,7 +125,7 @@ TEST_CASE("a search starts from a checkpoint, a weight file or a state file") {
     writer.write(directory.path() / "state.safetensors");
     SearchState state = another_state();
     const Tensor mean = buffers(state)[0].clone();
-    load_initial_state(state, directory.path() / "state.safetensors");
+    load_initial_state(state, SafetensorsFile::open(directory.path() / "state.safetensors"));
     CHECK(same_bits(state.network.weights().tensors(), trained.network.weights().tensors()));
     CHECK(same_bits(buffers(state)[0], mean));
     CHECK(state.arch.normal().to_vector<float>() == std::vector<float>(40, 0.5F));

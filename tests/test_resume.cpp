@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -71,7 +72,8 @@ TEST_CASE("a run that was killed before its first step starts at its own beginni
   const SearchConfig config = tiny_config();
   {
     Search search(config, images());
-    load_initial_state(search.state(), tiny().file("weights.safetensors"));  // --init
+    load_initial_state(search.state(),
+                       SafetensorsFile::open(tiny().file("weights.safetensors")));  // --init
     RunDirectory run(root.path(), Existing::kRefuse);
     run.start(search, kToml);
   }
@@ -163,6 +165,17 @@ TEST_CASE("checkpoints come in the order in which they were taken") {
   }
   CHECK(places == "0/0 1/4 0/8 2/8 0/9 10/40 ");
   CHECK(list_checkpoints(root.path() / "missing", 4).empty());
+}
+
+TEST_CASE("a search does not go on from counters that it never reaches") {
+  Search search(tiny_config(), images());
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  for (const int64_t steps : {int64_t{-1}, -kMost - 1, int64_t{5}, kMost}) {
+    CHECK_THROWS_AS(search.continue_from({.epochs = 0, .steps = steps}), std::invalid_argument);
+  }
+  for (const int64_t epochs : {int64_t{-1}, -kMost - 1, int64_t{3}, kMost}) {
+    CHECK_THROWS_AS(search.continue_from({.epochs = epochs, .steps = 0}), std::invalid_argument);
+  }
 }
 
 TEST_CASE("a run is not continued where something does not fit") {

@@ -89,7 +89,9 @@ RunOutcome run_search(const SearchConfig& config,
                       std::optional<SavedRun> saved,
                       Console& console) {
   nas::Search search(config, images);
-  if (!request.init.empty()) nas::load_initial_state(search.state(), request.init);
+  if (!request.init.empty()) {
+    nas::load_initial_state(search.state(), SafetensorsFile::open(request.init));
+  }
   if (saved) nas::load_checkpoint(search, saved->checkpoint);
 
   // Nothing is written before all of this has succeeded. From the first file on, a signal is an

@@ -141,10 +141,6 @@ BatchLoader::~BatchLoader() {
   producer_->thread.join();
 }
 
-int64_t BatchLoader::batches_per_epoch() const {
-  return producer_->batches_per_epoch;
-}
-
 HostBatch BatchLoader::next() {
   Producer& p = *producer_;
   std::unique_lock lock(p.mutex);

@@ -49,8 +49,6 @@ class BatchLoader {
   BatchLoader(const BatchLoader&) = delete;
   BatchLoader& operator=(const BatchLoader&) = delete;
 
-  int64_t batches_per_epoch() const;
-
   // Waits for the next batch. Rethrows what went wrong while making it.
   HostBatch next();
 

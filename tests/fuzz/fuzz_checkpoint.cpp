@@ -1,10 +1,13 @@
 // Fuzz target: checkpoints, weight files and states, read in every way there is into the smallest
 // search there is.
+#include <optional>
+#include <string>
+
 #include "engine/error.h"
 #include "engine/runtime.h"
 #include "nas/checkpoint.h"
 #include "nas/data/patterns.h"
-#include "tests/fuzz/memory_file.h"
+#include "tests/fuzz/target.h"
 
 using namespace oche;
 using namespace oche::nas;
@@ -31,15 +34,19 @@ Search& search() {
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   set_num_threads(1);  // the arrays are too small to share
-  const fuzz::MemoryFile file(fuzz::text_of(data, size));
+  std::optional<SafetensorsFile> file;
+  const bool is_safetensors = fuzz::accepts<FormatError>(
+      [&] { file.emplace(std::string(fuzz::text_of(data, size)), "fuzz.safetensors"); });
+  if (!is_safetensors) return 0;
   const bool has_alphas = fuzz::accepts<FormatError>([&] {
-    const AlphaTables alphas = read_alphas(SafetensorsFile::open(file.path()));
+    const AlphaTables alphas = read_alphas(*file);
     fuzz::require(edge_count(steps_of(alphas)) == alphas.normal.size(0), "alphas are a cell's");
   });
   const bool starts =
-      fuzz::accepts<FormatError>([&] { load_initial_state(search().state(), file.path()); });
+      fuzz::accepts<FormatError>([&] { load_initial_state(search().state(), *file); });
   const bool resumes = fuzz::accepts<FormatError>([&] {
-    load_checkpoint(search(), open_checkpoint(file.path()));
+    verify_checkpoint(*file);
+    load_checkpoint(search(), *file);
     fuzz::require(search().progress().steps >= 0, "a search has taken 0 steps or more");
   });
   fuzz::accepted = has_alphas || starts || resumes;
