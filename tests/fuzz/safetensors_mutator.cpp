@@ -107,7 +107,9 @@ std::string lay_out(json& header, std::string data) {
   for (const auto& [begin, entry] : entries) {
     try {
       const auto dtype = oche::parse_file_dtype(entry->at("dtype").get<std::string>());
-      const auto bytes = oche::byte_count(dtype.value(), entry->at("shape"));
+      const json& shape = entry->at("shape");
+      if (!std::ranges::all_of(shape, &json::is_number_integer)) continue;
+      const auto bytes = oche::byte_count(dtype.value(), shape);
       const int64_t first = end;
       end += std::clamp<int64_t>(bytes.value_or(0), 0, kMaxArray);
       (*entry)[kOffsets] = {first, end};
