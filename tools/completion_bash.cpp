@@ -75,10 +75,10 @@ std::string bash_completion(std::span<const CommandEntry> commands) {
   return fmt::format(R"text(# bash completion of {0}, written by `{0} completion bash`.
 _{0}() {{
   local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD - 1]}}
-  local command=${{COMP_WORDS[1]}} options= words= paths=
-  if ((COMP_CWORD == 1)); then command=; fi
+  local command=${{COMP_WORDS[1]}} options='' words='' paths=''
+  if ((COMP_CWORD == 1)); then command=''; fi
   if [[ $current == = ]]; then  # bash makes three words of --option=value
-    current=
+    current=''
   elif [[ $previous == = || " {1} " == *" $command:${{COMP_WORDS[COMP_CWORD - 2]}} "* ]]; then
     previous=${{COMP_WORDS[COMP_CWORD - 2]}}  # the second of two values belongs there, too
   fi
@@ -86,7 +86,7 @@ _{0}() {{
 {2}    *)
       case $command in
 {3}      esac
-      if [[ $current == -* || -z $words$paths ]]; then words=$options paths=; fi
+      if [[ $current == -* || -z $words$paths ]]; then words=$options paths=''; fi
       ;;
   esac
   mapfile -t COMPREPLY < <(

@@ -147,8 +147,9 @@ void weight_grad_pixels(const Conv2dShape& s,
   for (int64_t group = 0; group < s.groups; ++group) {
     const Patches<T> patches(gather, x, gate, group * in, in);
     for (int64_t k = 0; k < patches.depth(); k += kDepth) {
+      // Half of what the buffer holds, so that it stays in the first-level cache beside grad_y.
       const int64_t depth = std::min(kDepth, patches.depth() - k),
-                    step = Patches<T>::capacity(depth);
+                    step = Patches<T>::capacity(depth) / 2;
       for (int64_t m = begin; m < end; m += step) {
         const int64_t count = std::min(step, end - m);
         const StridedMatrix<T> a = patches.slab(m, count, k, depth, buffer);

@@ -109,6 +109,18 @@ inline Vec<int32_t, 8> load_bytes(const uint8_t* p) {
   return {reinterpret_cast<Vec<int32_t, 8>::Native>(_mm256_cvtepu8_epi32(_mm_loadu_si64(p)))};
 }
 #endif
+#ifdef __AVX512F__
+// With masks, all ones, since g++ 12 takes the others' unused operand for uninitialised.
+inline void store_bytes(Vec<int32_t, 16> a, uint8_t* p) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                   _mm512_maskz_cvtepi32_epi8(0xFFFF, reinterpret_cast<__m512i>(a.v)));
+}
+template <>
+inline Vec<int32_t, 16> load_bytes(const uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {reinterpret_cast<Vec<int32_t, 16>::Native>(_mm512_maskz_cvtepu8_epi32(0xFFFF, bytes))};
+}
+#endif
 
 // a * b + c, rounded once where the target has fused multiply-add, in every lane count alike: a
 // channel gets the same bits whether it falls in a full vector or in the tail.
