@@ -15,9 +15,23 @@ namespace oche::kernels {
 template <typename T>
 void batch_norm_statistics(
     CpuContext&, int64_t rows, int64_t C, const T* x, T* mean, T* var, double* workspace);
+template <typename T>
+void batch_norm_statistics(
+    CudaContext&, int64_t rows, int64_t C, const T* x, T* mean, T* var, double* workspace);
 
 template <typename T>
 void batch_norm_forward(CpuContext&,
+                        int64_t rows,
+                        int64_t C,
+                        double eps,
+                        const T* x,
+                        const T* mean,
+                        const T* var,
+                        const T* weight,
+                        const T* bias,
+                        T* y);
+template <typename T>
+void batch_norm_forward(CudaContext&,
                         int64_t rows,
                         int64_t C,
                         double eps,
@@ -34,6 +48,20 @@ void batch_norm_forward(CpuContext&,
 // grad_x may be nullptr (not wanted). grad_weight and grad_bias (C each) are always written.
 template <typename T>
 void batch_norm_backward(CpuContext&,
+                         int64_t rows,
+                         int64_t C,
+                         double eps,
+                         const T* g,
+                         const T* x,
+                         const T* mean,
+                         const T* var,
+                         const T* weight,
+                         T* grad_x,
+                         T* grad_weight,
+                         T* grad_bias,
+                         double* workspace);
+template <typename T>
+void batch_norm_backward(CudaContext&,
                          int64_t rows,
                          int64_t C,
                          double eps,

@@ -22,19 +22,28 @@ struct Conv2dShape {
   int64_t kernel_h, kernel_w, out_C;  // weight
   int64_t groups = 1, stride = 1, padding = 0, dilation = 1;
 
-  int64_t out_h() const { return (H + 2 * padding - dilation * (kernel_h - 1) - 1) / stride + 1; }
-  int64_t out_w() const { return (W + 2 * padding - dilation * (kernel_w - 1) - 1) / stride + 1; }
+  constexpr int64_t out_h() const {
+    return (H + 2 * padding - dilation * (kernel_h - 1) - 1) / stride + 1;
+  }
+  constexpr int64_t out_w() const {
+    return (W + 2 * padding - dilation * (kernel_w - 1) - 1) / stride + 1;
+  }
 };
 
 // x, gate: (N, H, W, C). w: (kernel_h, kernel_w, C/groups, out_C). y: (N, out_h, out_w, out_C),
 // overwritten.
 template <typename T>
 void conv2d_forward(CpuContext&, const Conv2dShape&, const T* x, const T* gate, const T* w, T* y);
+template <typename T>
+void conv2d_forward(CudaContext&, const Conv2dShape&, const T* x, const T* gate, const T* w, T* y);
 
 // grad_x = gated(adjoint of the convolution applied to grad_y): (N, H, W, C), overwritten.
 template <typename T>
 void conv2d_input_grad(
     CpuContext&, const Conv2dShape&, const T* grad_y, const T* gate, const T* w, T* grad_x);
+template <typename T>
+void conv2d_input_grad(
+    CudaContext&, const Conv2dShape&, const T* grad_y, const T* gate, const T* w, T* grad_x);
 
 // grad_w[r,s,c,o] = sum_{n,p,q} gated(x)[...] * grad_y[n,p,q,o]: (kernel_h, kernel_w, C/groups,
 // out_C), overwritten. `workspace` holds conv2d_weight_grad_workspace(shape) elements: the partial
@@ -47,11 +56,29 @@ void conv2d_weight_grad(CpuContext&,
                         const T* grad_y,
                         T* grad_w,
                         T* workspace);
+template <typename T>
+void conv2d_weight_grad(CudaContext&,
+                        const Conv2dShape&,
+                        const T* x,
+                        const T* gate,
+                        const T* grad_y,
+                        T* grad_w,
+                        T* workspace);
 int64_t conv2d_weight_grad_workspace(const Conv2dShape&);
 
 // grad_x and grad_w of the two functions above, bit for bit, in one pass over grad_y and x.
 template <typename T>
 void conv2d_backward(CpuContext&,
+                     const Conv2dShape&,
+                     const T* x,
+                     const T* gate,
+                     const T* grad_y,
+                     const T* w,
+                     T* grad_x,
+                     T* grad_w,
+                     T* workspace);
+template <typename T>
+void conv2d_backward(CudaContext&,
                      const Conv2dShape&,
                      const T* x,
                      const T* gate,

@@ -15,5 +15,7 @@ struct GemmShape {
 
 template <typename T>
 void gemm(CpuContext&, const GemmShape&, const T* a, const T* b, T* c);
+template <typename T>
+void gemm(CudaContext&, const GemmShape&, const T* a, const T* b, T* c);
 
 }  // namespace oche::kernels

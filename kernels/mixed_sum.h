@@ -10,12 +10,24 @@ namespace oche::kernels {
 // x: K pointers to n elements each; w: K weights.
 template <typename T>
 void mixed_sum_forward(CpuContext&, int64_t K, int64_t n, const T* const* x, const T* w, T* y);
+template <typename T>
+void mixed_sum_forward(CudaContext&, int64_t K, int64_t n, const T* const* x, const T* w, T* y);
 
 // grad_x[k] = w[k] * g (a null grad_x[k] is not wanted), grad_w[k] = <g, x_k> (grad_w nullptr: not
 // wanted, and then x may be nullptr). `workspace`: mixed_sum_workspace(K, n) doubles, the partial
 // products of fixed blocks.
 template <typename T>
 void mixed_sum_backward(CpuContext&,
+                        int64_t K,
+                        int64_t n,
+                        const T* g,
+                        const T* const* x,
+                        const T* w,
+                        T* const* grad_x,
+                        T* grad_w,
+                        double* workspace);
+template <typename T>
+void mixed_sum_backward(CudaContext&,
                         int64_t K,
                         int64_t n,
                         const T* g,

@@ -25,6 +25,8 @@ struct SgdTensor {
 // d = grad_scale * g + weight_decay * w;  buf = momentum * buf + d;  w -= lr * buf.
 template <typename T>
 void sgd(CpuContext&, const SgdStep&, std::span<const SgdTensor<T>> tensors);
+template <typename T>
+void sgd(CudaContext&, const SgdStep&, std::span<const SgdTensor<T>> tensors);
 
 struct AdamStep {
   double lr, beta1, beta2, eps, weight_decay;
@@ -41,6 +43,8 @@ struct AdamTensor {
 // bias-corrected (Kingma and Ba, alg. 1).
 template <typename T>
 void adam(CpuContext&, const AdamStep&, std::span<const AdamTensor<T>> tensors);
+template <typename T>
+void adam(CudaContext&, const AdamStep&, std::span<const AdamTensor<T>> tensors);
 
 // One tensor (a, b, c) of a norm, whose elements count in the order of its transpose (c, b, a).
 template <typename T>
@@ -54,6 +58,11 @@ struct NormTensor {
 // squares_workspace(tensors) doubles.
 template <typename T>
 void sum_squares(CpuContext&,
+                 std::span<const NormTensor<T>> tensors,
+                 double* sum,
+                 double* workspace);
+template <typename T>
+void sum_squares(CudaContext&,
                  std::span<const NormTensor<T>> tensors,
                  double* sum,
                  double* workspace);

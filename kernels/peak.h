@@ -12,5 +12,7 @@ namespace oche::kernels {
 // Returns the number of floating-point operations, two for a multiply-add.
 template <typename T>
 int64_t multiply_add_chains(CpuContext&, int64_t tasks, int64_t rounds, T* y);
+template <typename T>
+int64_t multiply_add_chains(CudaContext&, int64_t tasks, int64_t rounds, T* y);
 
 }  // namespace oche::kernels

@@ -11,6 +11,10 @@ namespace oche::kernels {
 template <typename T>
 void softmax_forward(CpuContext&, int64_t outer, int64_t n, int64_t inner, const T* x, T* y);
 template <typename T>
+void softmax_forward(CudaContext&, int64_t outer, int64_t n, int64_t inner, const T* x, T* y);
+template <typename T>
 void log_softmax_forward(CpuContext&, int64_t outer, int64_t n, int64_t inner, const T* x, T* y);
+template <typename T>
+void log_softmax_forward(CudaContext&, int64_t outer, int64_t n, int64_t inner, const T* x, T* y);
 
 }  // namespace oche::kernels

@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "kernels/cpu/blocks.h"
+#include "kernels/strided.h"
 
 namespace oche::kernels {
 namespace {
@@ -69,59 +70,31 @@ void with_steps(int64_t a, int64_t b, const Visit& visit) {
   visit(a, b);
 }
 
-// Two strided readings of one shape, with the dimensions that need not be told apart merged.
-struct Strided {
-  struct Dim {
-    int64_t extent, step[2];
-  };
-  std::array<Dim, 8> dims;  // outermost first; at least one
-  int rank = 0;
-  int64_t size = 1;
-
-  Strided(Extents shape, Extents a, Extents b) {
-    for (size_t d = 0; d < shape.size(); ++d) {
-      size *= shape[d];
-      if (shape[d] == 1) continue;
-      const Dim dim{shape[d], {a[d], b[d]}};
-      Dim* outer = rank > 0 ? &dims[rank - 1] : nullptr;
-      if (outer && outer->step[0] == dim.extent * dim.step[0] &&
-          outer->step[1] == dim.extent * dim.step[1]) {
-        *outer = {outer->extent * dim.extent, {dim.step[0], dim.step[1]}};
-      } else {
-        dims[rank++] = dim;
-      }
-    }
-    if (rank == 0) dims[rank++] = {1, {1, 1}};
+// body(i, a, b, count) for the pieces of rows of `walk` that make up the elements [begin, end): the
+// first is element i in row-major order and lies at offsets a and b.
+template <typename Body>
+void for_pieces(const Strided& walk, int64_t begin, int64_t end, const Body& body) {
+  std::array<int64_t, 8> at;
+  int64_t rest = begin, offset[2] = {0, 0};
+  for (int d = walk.rank - 1; d >= 0; --d) {
+    at[d] = rest % walk.dims[d].extent;
+    rest /= walk.dims[d].extent;
+    for (int s : {0, 1}) offset[s] += at[d] * walk.dims[d].step[s];
   }
-
-  const Dim& row() const { return dims[rank - 1]; }
-
-  // body(i, a, b, count) for the pieces of rows that make up the elements [begin, end): the first
-  // is element i in row-major order and lies at offsets a and b.
-  template <typename Body>
-  void pieces(int64_t begin, int64_t end, const Body& body) const {
-    std::array<int64_t, 8> at;
-    int64_t rest = begin, offset[2] = {0, 0};
-    for (int d = rank - 1; d >= 0; --d) {
-      at[d] = rest % dims[d].extent;
-      rest /= dims[d].extent;
-      for (int s : {0, 1}) offset[s] += at[d] * dims[d].step[s];
-    }
-    for (int64_t i = begin; i < end;) {
-      const int64_t count = std::min(row().extent - at[rank - 1], end - i);
-      body(i, offset[0], offset[1], count);
-      i += count;
-      for (int s : {0, 1}) offset[s] -= at[rank - 1] * row().step[s];
-      at[rank - 1] = 0;
-      for (int d = rank - 2; d >= 0; --d) {  // the next row
-        for (int s : {0, 1}) offset[s] += dims[d].step[s];
-        if (++at[d] < dims[d].extent) break;
-        for (int s : {0, 1}) offset[s] -= dims[d].extent * dims[d].step[s];
-        at[d] = 0;
-      }
+  for (int64_t i = begin; i < end;) {
+    const int64_t count = std::min(walk.row().extent - at[walk.rank - 1], end - i);
+    body(i, offset[0], offset[1], count);
+    i += count;
+    for (int s : {0, 1}) offset[s] -= at[walk.rank - 1] * walk.row().step[s];
+    at[walk.rank - 1] = 0;
+    for (int d = walk.rank - 2; d >= 0; --d) {  // the next row
+      for (int s : {0, 1}) offset[s] += walk.dims[d].step[s];
+      if (++at[d] < walk.dims[d].extent) break;
+      for (int s : {0, 1}) offset[s] -= walk.dims[d].extent * walk.dims[d].step[s];
+      at[d] = 0;
     }
   }
-};
+}
 
 }  // namespace
 
@@ -147,7 +120,7 @@ void binary(CpuContext& ctx,
   with_functor<T>(f, [&](auto map) {
     with_steps(walk.row().step[0], walk.row().step[1], [&](auto step_a, auto step_b) {
       for_blocks(ctx, walk.size, kTask, [&](int64_t begin, int64_t end) {
-        walk.pieces(begin, end, [&](int64_t i, int64_t at_a, int64_t at_b, int64_t count) {
+        for_pieces(walk, begin, end, [&](int64_t i, int64_t at_a, int64_t at_b, int64_t count) {
           const T *row_a = a + at_a, *row_b = b + at_b;
           T* row_y = y + i;
           for (int64_t j = 0; j < count; ++j) row_y[j] = map(row_a[j * step_a], row_b[j * step_b]);
@@ -191,7 +164,7 @@ void copy_strided(
   const Strided walk(shape, x_strides, y_strides);
   with_steps(walk.row().step[0], walk.row().step[1], [&](auto step_x, auto step_y) {
     for_blocks(ctx, walk.size, kTask, [&](int64_t begin, int64_t end) {
-      walk.pieces(begin, end, [&](int64_t, int64_t at_x, int64_t at_y, int64_t count) {
+      for_pieces(walk, begin, end, [&](int64_t, int64_t at_x, int64_t at_y, int64_t count) {
         const T* row_x = x + at_x;
         T* row_y = y + at_y;
         for (int64_t j = 0; j < count; ++j) row_y[j * step_y] = row_x[j * step_x];

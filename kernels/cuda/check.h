@@ -1,0 +1,21 @@
+// CUDA_CHECK(call): throws cuda::Error unless a call of the CUDA runtime succeeds.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "kernels/cuda/runtime.h"
+
+namespace oche::kernels::cuda {
+
+// "<call> failed on device <d> (<file>:<line>): <name>: <description>", and for memory what the
+// pool holds.
+[[noreturn]] void fail(cudaError_t, const char* call, const char* file, int line);
+
+}  // namespace oche::kernels::cuda
+
+#define CUDA_CHECK(call)                                             \
+  do {                                                               \
+    if (const cudaError_t code_ = (call); code_ != cudaSuccess) {    \
+      ::oche::kernels::cuda::fail(code_, #call, __FILE__, __LINE__); \
+    }                                                                \
+  } while (false)

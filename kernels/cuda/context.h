@@ -1,0 +1,40 @@
+// A CUDA device and a stream of work on it. No CUDA headers: the engine includes this.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/context.h"
+
+struct CUstream_st;  // what a cudaStream_t points to
+
+namespace oche::kernels {
+
+// The kernels of a context run one after another, in the order of the calls, and the calls return
+// before they have run. Constructing one makes its device the calling thread's; another thread that
+// uses it calls make_current() once before.
+class CudaContext {
+ public:
+  // `device` in [0, cuda::device_count()); anything else throws std::invalid_argument.
+  explicit CudaContext(int device);
+  ~CudaContext();
+  CudaContext(const CudaContext&) = delete;
+  CudaContext& operator=(const CudaContext&) = delete;
+
+  void make_current() const;
+
+  int device() const { return device_; }
+  CUstream_st* stream() const { return stream_; }
+  int multiprocessors() const { return multiprocessors_; }
+  size_t shared_bytes() const { return shared_bytes_; }  // the most that a block may ask for
+  // One word of device memory, for kernels that answer with a number.
+  int* answer() const { return static_cast<int*>(answer_); }
+
+ private:
+  int device_;
+  CUstream_st* stream_ = nullptr;
+  int multiprocessors_ = 0;
+  size_t shared_bytes_ = 0;
+  void* answer_ = nullptr;
+};
+
+}  // namespace oche::kernels

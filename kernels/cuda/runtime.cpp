@@ -1,0 +1,179 @@
+// Devices, streams and memory over the CUDA runtime.
+#include "kernels/cuda/runtime.h"
+
+#include <cuda_runtime_api.h>
+
+#include <cstdio>
+
+#include "kernels/cuda/check.h"
+
+namespace oche::kernels {
+namespace cuda {
+namespace {
+
+cudaMemPool_t pool_of(int device) {
+  cudaMemPool_t pool = nullptr;
+  CUDA_CHECK(cudaDeviceGetDefaultMemPool(&pool, device));
+  return pool;
+}
+
+uint64_t pool_attribute(cudaMemPool_t pool, cudaMemPoolAttr attribute) {
+  uint64_t value = 0;
+  CUDA_CHECK(cudaMemPoolGetAttribute(pool, attribute, &value));
+  return value;
+}
+
+int attribute(int device, cudaDeviceAttr which) {
+  int value = 0;
+  CUDA_CHECK(cudaDeviceGetAttribute(&value, which, device));
+  return value;
+}
+
+std::string mebibytes(uint64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f MiB", static_cast<double>(bytes) / (1 << 20));
+  return text;
+}
+
+}  // namespace
+
+void fail(cudaError_t code, const char* call, const char* file, int line) {
+  cudaGetLastError();  // not again at the next launch
+  int device = -1;
+  cudaGetDevice(&device);
+  throw Error(std::string(call) + " failed on device " + std::to_string(device) + " (" + file +
+              ":" + std::to_string(line) + "): " + cudaGetErrorName(code) + ": " +
+              cudaGetErrorString(code));
+}
+
+int device_count() {
+  int count = 0;  // stays as it is where there is no driver
+  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
+  cudaGetLastError();
+  return 0;
+}
+
+std::string no_device_reason() {
+  int count = 0;
+  const cudaError_t code = cudaGetDeviceCount(&count);
+  if (code == cudaSuccess) return count > 0 ? "" : "no CUDA device";
+  cudaGetLastError();
+  return cudaGetErrorString(code);
+}
+
+DeviceProperties device_properties(int device) {
+  cudaDeviceProp p;
+  CUDA_CHECK(cudaGetDeviceProperties(&p, device));
+  int driver = 0, runtime = 0;
+  CUDA_CHECK(cudaDriverGetVersion(&driver));
+  CUDA_CHECK(cudaRuntimeGetVersion(&runtime));
+  return {.name = p.name,
+          .major = p.major,
+          .minor = p.minor,
+          .multiprocessors = p.multiProcessorCount,
+          .total_bytes = p.totalGlobalMem,
+          .shared_bytes = p.sharedMemPerBlockOptin,
+          .l2_bytes = p.l2CacheSize,
+          .driver = driver,
+          .runtime = runtime};
+}
+
+MemoryUse memory_use(const CudaContext& ctx) {
+  const cudaMemPool_t pool = pool_of(ctx.device());
+  return {.in_use = pool_attribute(pool, cudaMemPoolAttrUsedMemCurrent),
+          .peak = pool_attribute(pool, cudaMemPoolAttrUsedMemHigh),
+          .reserved = pool_attribute(pool, cudaMemPoolAttrReservedMemCurrent)};
+}
+
+void reset_peak(const CudaContext& ctx) {
+  uint64_t zero = 0;  // the only value that this attribute takes
+  CUDA_CHECK(cudaMemPoolSetAttribute(pool_of(ctx.device()), cudaMemPoolAttrUsedMemHigh, &zero));
+}
+
+void trim_pool(CudaContext& ctx) {
+  synchronize(ctx);
+  CUDA_CHECK(cudaMemPoolTrimTo(pool_of(ctx.device()), 0));
+}
+
+void* allocate(CudaContext& ctx, size_t bytes) {
+  if (bytes == 0) return nullptr;
+  void* memory = nullptr;
+  const cudaError_t code = cudaMallocAsync(&memory, bytes, ctx.stream());
+  if (code == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    const MemoryUse use = memory_use(ctx);
+    throw OutOfMemory("out of memory on device cuda:" + std::to_string(ctx.device()) +
+                      ": asked for " + mebibytes(bytes) + " (" + std::to_string(bytes) +
+                      " bytes), in use " + mebibytes(use.in_use) + ", peak " + mebibytes(use.peak) +
+                      ", held by the pool " + mebibytes(use.reserved) +
+                      "; a smaller batch or fewer channels need less");
+  }
+  CUDA_CHECK(code);
+  return memory;
+}
+
+void release(CudaContext& ctx, void* memory) noexcept {
+  if (!memory) return;
+  if (const cudaError_t code = cudaFreeAsync(memory, ctx.stream()); code != cudaSuccess) {
+    std::fprintf(stderr, "cudaFreeAsync: %s\n", cudaGetErrorString(code));
+  }
+}
+
+void copy_to_device(CudaContext& ctx, void* to, const void* from, size_t bytes) {
+  if (bytes == 0) return;
+  CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, ctx.stream()));
+  CUDA_CHECK(cudaStreamSynchronize(ctx.stream()));
+}
+
+void copy_to_host(CudaContext& ctx, void* to, const void* from, size_t bytes) {
+  if (bytes == 0) return;
+  CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, ctx.stream()));
+  CUDA_CHECK(cudaStreamSynchronize(ctx.stream()));
+}
+
+void copy_on_device(CudaContext& ctx, void* to, const void* from, size_t bytes) {
+  if (bytes == 0) return;
+  CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, ctx.stream()));
+}
+
+void fill_bytes(CudaContext& ctx, void* to, uint8_t value, size_t bytes) {
+  if (bytes == 0) return;
+  CUDA_CHECK(cudaMemsetAsync(to, value, bytes, ctx.stream()));
+}
+
+void synchronize(CudaContext& ctx) {
+  CUDA_CHECK(cudaStreamSynchronize(ctx.stream()));
+}
+
+}  // namespace cuda
+
+CudaContext::CudaContext(int device) : device_(device) {
+  const int count = cuda::device_count();
+  if (device < 0 || device >= count) {
+    throw std::invalid_argument(
+        "cuda:" + std::to_string(device) + ": " +
+        (count == 0 ? cuda::no_device_reason()
+                    : "there are " + std::to_string(count) + " CUDA devices, from 0"));
+  }
+  make_current();
+  multiprocessors_ = cuda::attribute(device, cudaDevAttrMultiProcessorCount);
+  shared_bytes_ = cuda::attribute(device, cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  uint64_t all = ~uint64_t{0};
+  CUDA_CHECK(cudaMemPoolSetAttribute(cuda::pool_of(device), cudaMemPoolAttrReleaseThreshold, &all));
+  CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  if (const cudaError_t code = cudaMalloc(&answer_, sizeof(int)); code != cudaSuccess) {
+    cudaStreamDestroy(stream_);
+    CUDA_CHECK(code);
+  }
+}
+
+CudaContext::~CudaContext() {
+  cudaFree(answer_);
+  cudaStreamDestroy(stream_);
+}
+
+void CudaContext::make_current() const {
+  CUDA_CHECK(cudaSetDevice(device_));
+}
+
+}  // namespace oche::kernels

@@ -1,0 +1,8 @@
+# The sources of the CUDA back end, from kernels/: once compiled by nvcc (cmake/cuda.cmake), once by the host compiler for
+# the model (tests/cuda_host).
+set(cuda_kernel_sources
+  cuda/elementwise.cu
+)
+set(cuda_runtime_sources
+  cuda/runtime.cpp
+)
