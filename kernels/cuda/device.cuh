@@ -60,10 +60,10 @@ void launch(const LaunchSite& site,
             Arguments&&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
 #ifdef OCHE_CUDA_HOST
-  ::oche::cuda_host::run_grid(site.kernel, grid, block, shared_bytes, [&] {
+  (void)stream;
+  const cudaError_t code = ::oche::cuda_host::run_grid(site.kernel, grid, block, shared_bytes, [&] {
     kernel(static_cast<Parameters>(arguments)...);
   });
-  (void)stream;
 #else
   cudaError_t code = cudaSuccess;
   if (shared_bytes > 48 * 1024) {  // beyond what every device has, a kernel opts in
@@ -78,8 +78,8 @@ void launch(const LaunchSite& site,
     config.stream = stream;
     code = cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
   }
-  if (code != cudaSuccess) fail(code, site.kernel, site.file, site.line);
 #endif
+  if (code != cudaSuccess) fail(code, site.kernel, site.file, site.line);
 }
 
 // The grid for kernels that go through `items` of their own with grid_index() and grid_threads():
