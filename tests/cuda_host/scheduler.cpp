@@ -264,7 +264,6 @@ void run_block(Block& block, uint64_t number) {
     }
     if (!moved) report("a synchronisation that not all threads reach");
   }
-  const Unseen unseen;
   for (const SharedArray& a : block.arrays) std::free(a.memory);
 }
 
@@ -288,6 +287,7 @@ cudaError_t run_grid(const char* kernel,
   if (shared_bytes > kSharedBytes) return cudaErrorInvalidValue;
 
   const std::lock_guard lock(model.one_grid_at_a_time);
+  const Unseen unseen;  // what is released here, threads have allocated
   Fiber scheduler;
   model.scheduler = &scheduler;
   model.kernel = kernel;

@@ -1,0 +1,185 @@
+// Kernels with a planted fault each, beside the sound version of the same kernel. The process runs
+// one of them, `test_model_faults <name>`, or all that are sound, `test_model_faults sound`; how a
+// fault shows is the build's affair (CMakeLists.txt).
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/device.cuh"
+
+namespace oche {
+namespace {
+
+using namespace kernels::cuda;
+using kernels::CudaContext;
+
+constexpr int kThreads = 64, kBlocks = 3, kItems = kThreads * kBlocks;
+
+// y[i] = x of the mirrored thread of the block.
+template <bool Fault>
+__global__ void missing_barrier(const float* x, float* y) {
+  CU_SHARED(float, tile, kThreads);
+  tile[threadIdx.x] = x[grid_index()];
+  if (!Fault) __syncthreads();
+  y[grid_index()] = tile[blockDim.x - 1 - threadIdx.x];
+}
+
+// The same in several rounds, each of which overwrites what the one before reads.
+template <bool Fault>
+__global__ void missing_trailing_barrier(const float* x, float* y) {
+  CU_SHARED(float, tile, kThreads);
+  for (int round = 0; round < 3; ++round) {
+    tile[threadIdx.x] = x[grid_index()];
+    __syncthreads();
+    y[grid_index()] = tile[blockDim.x - 1 - threadIdx.x];
+    if (!Fault) __syncthreads();
+  }
+}
+
+// y[i] = x of the neighbour within the warp.
+template <bool Fault>
+__global__ void missing_syncwarp(const float* x, float* y) {
+  CU_SHARED(float, tile, kThreads);
+  tile[threadIdx.x] = x[grid_index()];
+  if (!Fault) __syncwarp();
+  y[grid_index()] = tile[threadIdx.x ^ 1];
+}
+
+// y[i] = x[i] + x[i + 1], where there is one.
+template <bool Fault>
+__global__ void wrong_halo(const float* x, float* y) {
+  const int64_t i = grid_index();
+  y[i] = x[i] + (Fault || i + 1 < kItems ? x[i + 1] : 0);
+}
+
+template <bool Fault>
+__global__ void wrong_shared_halo(const float* x, float* y) {
+  CU_SHARED(float, tile, kThreads);
+  const unsigned t = threadIdx.x;
+  tile[t] = x[grid_index()];
+  __syncthreads();
+  y[grid_index()] = tile[t] + (Fault || t + 1 < kThreads ? tile[t + 1] : 0);
+}
+
+// y = x in steps of a vector, and what is left over.
+template <bool Fault>
+__global__ void unwritten_tail(const float* x, float* y) {
+  constexpr int n = kItems - 1, kWidth = 4;
+  const int64_t at = grid_index() * kWidth;
+  if (at + kWidth <= n) {
+    Vec<float>::load(x + at).store(y + at);
+  } else if (!Fault) {
+    for (int64_t i = at; i < n; ++i) y[i] = x[i];
+  }
+  if (grid_index() == 0) y[n] = x[n];
+}
+
+// y[b] = the sum of x over block b, and y[kBlocks] the sum over all blocks.
+template <bool Fault>
+__global__ void race_between_blocks(const float* x, float* y) {
+  const float total = block_sum(x[grid_index()]);
+  if (threadIdx.x == 0) y[Fault ? 0 : blockIdx.x] = total;
+}
+
+template <bool Fault>
+__global__ void divergent_barrier(const float* x, float* y) {
+  if (!Fault || threadIdx.x < kThreads / 2) __syncthreads();
+  y[grid_index()] = x[grid_index()];
+}
+
+template <bool Fault>
+__global__ void barrier_at_two_places(const float* x, float* y) {
+  if (Fault && threadIdx.x == 5) {
+    __syncthreads();
+  } else {
+    __syncthreads();
+  }
+  y[grid_index()] = x[grid_index()];
+}
+
+template <bool Fault>
+__global__ void shuffle_without_a_lane(const float* x, float* y) {
+  float value = x[grid_index()];
+  if (!Fault || threadIdx.x != 7) value = shuffle_down(value, 0);
+  y[grid_index()] = value;
+}
+
+template <bool Fault>
+__global__ void unwritten_shared(const float* x, float* y) {
+  CU_SHARED(float, tile, kThreads);
+  if (!Fault || threadIdx.x > 0) tile[threadIdx.x] = x[grid_index()];
+  __syncthreads();
+  y[grid_index()] = tile[threadIdx.x];
+}
+
+using Kernel = void (*)(const float*, float*);
+struct Fault {
+  const char* name;
+  Kernel faulty, sound;
+};
+#define OCHE_FAULT(name) \
+  { #name, name < true>, name < false> }
+const Fault kFaults[] = {OCHE_FAULT(missing_barrier),
+                         OCHE_FAULT(missing_trailing_barrier),
+                         OCHE_FAULT(missing_syncwarp),
+                         OCHE_FAULT(wrong_halo),
+                         OCHE_FAULT(wrong_shared_halo),
+                         OCHE_FAULT(unwritten_tail),
+                         OCHE_FAULT(race_between_blocks),
+                         OCHE_FAULT(divergent_barrier),
+                         OCHE_FAULT(barrier_at_two_places),
+                         OCHE_FAULT(shuffle_without_a_lane),
+                         OCHE_FAULT(unwritten_shared)};
+
+std::vector<float> run(CudaContext& ctx, Kernel kernel) {
+  std::vector<float> values(kItems);
+  for (int i = 0; i < kItems; ++i) values[i] = static_cast<float>(i + 1);
+  const size_t bytes = kItems * sizeof(float);
+  auto* x = static_cast<float*>(allocate(ctx, bytes));
+  auto* y = static_cast<float*>(allocate(ctx, bytes));
+  copy_to_device(ctx, x, values.data(), bytes);
+  CU_LAUNCH(kernel, kBlocks, kThreads, 0, ctx.stream(), x, y);
+  copy_to_host(ctx, values.data(), y, bytes);
+  release(ctx, x);
+  release(ctx, y);
+  return values;
+}
+
+// Whether `kernel` writes the same in every order as `sound` does in the first.
+bool agrees(CudaContext& ctx, const char* name, Kernel kernel, Kernel sound) {
+  using cuda_host::Order;
+  cuda_host::set_order(Order::kForward);
+  const std::vector<float> want = run(ctx, sound);
+  int differ = 0;
+  const std::pair<Order, const char*> orders[] = {
+      {Order::kForward, "forward"}, {Order::kReverse, "reverse"}, {Order::kRandom, "random"}};
+  for (const auto& [order, order_name] : orders) {
+    cuda_host::set_order(order, 1);
+    const std::vector<float> got = run(ctx, kernel);
+    if (std::memcmp(got.data(), want.data(), kItems * sizeof(float)) == 0) continue;
+    std::printf("%s: wrong result in %s order\n", name, order_name);
+    ++differ;
+  }
+  return differ == 0;
+}
+
+}  // namespace
+}  // namespace oche
+
+int main(int argc, char** argv) {
+  using namespace oche;
+  const std::string asked = argc == 2 ? argv[1] : "";
+  std::signal(SIGABRT, [](int) { std::_Exit(3); });  // the report counts; ctest takes no signals
+  CudaContext ctx(0);
+  bool found = false, agree = true;
+  for (const Fault& f : kFaults) {
+    if (asked != "sound" && asked != f.name) continue;
+    found = true;
+    agree &= agrees(ctx, f.name, asked == "sound" ? f.sound : f.faulty, f.sound);
+  }
+  if (!found) std::fprintf(stderr, "test_model_faults: no kernel is named '%s'\n", asked.c_str());
+  return found && agree ? 0 : 1;
+}
