@@ -1,6 +1,7 @@
 # Fails when an #include in ROOT goes up or sideways: cmake -D ROOT=<project> -P layering.cmake
 #   kernels < engine < nas < {tools, tests, benchmarks, docs}; benchmarks may also use tests/support and what the
 #   programs of the command line share, tests may use benchmarks, and tests/fuzz the readers of the command line.
+# and when a CUDA source goes past the macros that let it run on the host.
 # Quoted paths start at the project root, so that each include names its floor.
 cmake_minimum_required(VERSION 3.25)
 
@@ -25,6 +26,12 @@ foreach(floor kernels engine nas tools tests benchmarks docs)
        ${ROOT}/${floor}/*.h ${ROOT}/${floor}/*.cpp ${ROOT}/${floor}/*.cu ${ROOT}/${floor}/*.cuh)
   foreach(file IN LISTS files)
     math(EXPR files_seen "${files_seen} + 1")
+    if(file MATCHES "\\.cuh?$" AND NOT file STREQUAL "kernels/cuda/device.cuh")
+      file(STRINGS ${ROOT}/${file} raw REGEX "__shared__|<<<")
+      foreach(line IN LISTS raw)
+        list(APPEND violations "${file}: ${line}: CU_SHARED and CU_LAUNCH (kernels/cuda/device.cuh) also run on the host")
+      endforeach()
+    endif()
     file(STRINGS ${ROOT}/${file} includes REGEX "^[ \t]*#[ \t]*include[ \t]*[<\"]")
     foreach(line IN LISTS includes)
       string(REGEX MATCH "([<\"])([^>\"]+)[>\"]" unused "${line}")

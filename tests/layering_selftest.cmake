@@ -1,4 +1,4 @@
-# Plants one include at a time into a small tree under WORK and checks layering.cmake's verdict on it:
+# Plants one include, or another line, at a time into a small tree under WORK and checks layering.cmake's verdict on it:
 # cmake -D WORK=<folder> -P layering_selftest.cmake
 cmake_minimum_required(VERSION 3.25)
 
@@ -9,7 +9,10 @@ function(expect verdict file include)
   file(WRITE ${WORK}/kernels/context.h "#include <vector>\n")
   file(WRITE ${WORK}/engine/tensor.h "#include \"kernels/context.h\"\n#include <nlohmann/json.hpp>\n")
   file(WRITE ${WORK}/tools/main.cpp "#include \"nas/genotype.h\"\n#include \"oche/version.h\"\n")
-  file(WRITE ${WORK}/${file} "// A planted file.\n  #  include ${include}\n")
+  if(include MATCHES "^[<\"]")
+    string(PREPEND include "#  include ")
+  endif()
+  file(WRITE ${WORK}/${file} "// A planted file.\n  ${include}\n")
   execute_process(COMMAND ${CMAKE_COMMAND} -D ROOT=${WORK} -P ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/layering.cmake
                   RESULT_VARIABLE result OUTPUT_QUIET ERROR_VARIABLE output)
   string(FIND "${output}" "${file}" named)
@@ -24,6 +27,10 @@ expect(refuse kernels/cpu/gemm.cpp "\"engine/tensor.h\"")
 expect(refuse kernels/cpu/gemm.cpp "<nlohmann/json.hpp>")
 expect(refuse kernels/cpu/gemm.cpp "<cuda_runtime.h>")
 expect(accept kernels/cuda/gemm.cu "<cuda_runtime.h>")
+expect(accept kernels/cuda/gemm.cu "CU_SHARED(float, tile, 32)\;")
+expect(accept kernels/cuda/device.cuh "__shared__ float tile[32]\;")
+expect(refuse kernels/cuda/gemm.cu "__shared__ float tile[32]\;")
+expect(refuse kernels/cuda/teams.cuh "gemm_kernel<<<1, 32>>>()\;")
 expect(refuse engine/ops/view.cpp "\"nas/genotype.h\"")
 expect(refuse engine/ops/view.cpp "<nas/genotype.h>")
 expect(refuse engine/ops/view.cpp "\"../nas/genotype.h\"")
