@@ -57,8 +57,8 @@ __global__ void order_kernel(int* next, int* order) {
 __global__ void shared_kernel(int* y) {
   int* dynamic = dynamic_shared<int>();
   CU_SHARED(int, fixed, 32);
-  y[threadIdx.x] = fixed[threadIdx.x] & dynamic[threadIdx.x];  // all bits set
-  fixed[threadIdx.x] = dynamic[threadIdx.x] = 0;               // the next block has its own
+  y[grid_index()] = fixed[threadIdx.x] & dynamic[threadIdx.x];  // all bits set
+  fixed[threadIdx.x] = dynamic[threadIdx.x] = 0;                // the next block has its own
 }
 
 }  // namespace
@@ -136,9 +136,9 @@ TEST_CASE("model: orders of threads and blocks") {
 
 TEST_CASE("model: shared memory is new for each block") {
   CudaContext ctx(0);
-  DeviceArray<int> out(ctx, std::vector<int>(32));
+  DeviceArray<int> out(ctx, std::vector<int>(5 * 32));
   CU_LAUNCH(shared_kernel, 5, 32, 32 * sizeof(int), ctx.stream(), out.data());
-  CHECK(out.download() == std::vector<int>(32, -1));
+  CHECK(out.download() == std::vector<int>(5 * 32, -1));
 }
 
 TEST_CASE("model: launches that no device takes") {
