@@ -5,17 +5,14 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/blocks.h"
 #include "kernels/context.h"
 
 namespace oche::kernels {
 
 constexpr int64_t kTask = 16 * 1024;  // elements that make a task worth handing to another thread
-constexpr int64_t kSumBlock = 4096;   // elements whose sum is kept in the element type
 constexpr int64_t kColumns = 256;     // columns of a slab that are worked on at a time
 
-inline int64_t ceil_div(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
 // How many items of `elements` each make a task.
 inline int64_t items_per_task(int64_t elements) {
   return std::max<int64_t>(1, kTask / std::max<int64_t>(1, elements));

@@ -8,8 +8,6 @@
 namespace oche::kernels {
 namespace {
 
-constexpr int64_t kSumRows = 256;  // rows whose column sums are kept in the element type
-
 int64_t rows_per_block(int64_t inner) {
   return inner == 1 ? kSumBlock : kSumRows;
 }
