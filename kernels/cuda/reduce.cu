@@ -29,20 +29,15 @@ struct Products {
   }
 };
 
-// The larger of two elements: the first of equals, and the first NaN before any number.
-template <typename T>
-struct Best {
-  T value;
-  int64_t index;
-};
-struct Better {
+// A NaN before any number.
+struct Larger {
   template <typename T>
-  __device__ Best<T> operator()(const Best<T>& a, const Best<T>& b) const {
-    const bool a_nan = a.value != a.value, b_nan = b.value != b.value;
-    if (a_nan != b_nan) return a_nan ? a : b;
-    if (a_nan || a.value == b.value) return a.index <= b.index ? a : b;
-    return a.value > b.value ? a : b;
+  __device__ T operator()(T a, T b) const {
+    return a >= b || a != a ? a : b;
   }
+};
+struct Earlier {
+  __device__ int64_t operator()(int64_t a, int64_t b) const { return a < b ? a : b; }
 };
 
 template <bool kRows, typename T>
@@ -56,19 +51,27 @@ __global__ void __launch_bounds__(kBlockSize) max_kernel(int64_t items,
   const Team<kRows> team(lanes);
   team.for_items(items, [&](int64_t item, bool live) {
     // Element 0 wins where all are -infinity; of an empty column nothing else is known.
-    Best<T> best[1] = {{-std::numeric_limits<T>::infinity(), 0}};
+    T best = -std::numeric_limits<T>::infinity();
+    int64_t first = 0;
     if (live) {
       const int64_t o = inner.quotient(item), row = inner.divisor();
       const T* column = x + o * n * row + inner.rest(item, o);
 #pragma unroll 4
       for (int64_t k = team.lane; k < n; k += lanes) {
-        best[0] = Better{}(best[0], Best<T>{column[k * row], k});
+        const T v = column[k * row];
+        const bool wins = !(v <= best) && best == best;
+        best = wins ? v : best;
+        first = wins ? k : first;
       }
     }
-    team.merge(best, Better{});
+    T overall[1] = {best};
+    team.merge(overall, Larger{});
+    const bool reached = best == overall[0] || best != best;
+    int64_t at[1] = {reached ? first : std::numeric_limits<int64_t>::max()};
+    team.merge(at, Earlier{});
     if (live && team.lane == 0) {
-      value[item] = best[0].value;
-      index[item] = best[0].index;
+      value[item] = overall[0];
+      index[item] = at[0];
     }
   });
 }
@@ -98,7 +101,7 @@ __global__ void __launch_bounds__(kBlockSize) scatter_add_kernel(int64_t columns
                                                                  const T* __restrict__ y,
                                                                  const int64_t* __restrict__ index,
                                                                  T* x) {
-  constexpr int kAhead = 8;
+  constexpr int kAhead = 32 / sizeof(T);
   for (int64_t column = grid_index(); column < columns; column += grid_threads()) {
     const int64_t o = slab.quotient(column), i = slab.rest(column, o), inner = slab.divisor();
     T* to = x + o * n * inner + i;

@@ -11,7 +11,8 @@ namespace {
 
 using namespace cuda;
 
-constexpr int kHeld = 8;  // elements of a column that a lane keeps in registers
+template <typename T>
+constexpr int kHeld = 32 / sizeof(T);  // elements of a column that a lane keeps in registers
 
 struct Larger {
   template <typename T>
@@ -20,7 +21,7 @@ struct Larger {
   }
 };
 
-// kHeldOnly: a lane has at most kHeld elements and reads them once; else it reads them three times.
+// kHeldOnly: a lane has at most kHeld<T> elements and reads them once; else it reads them three times.
 template <bool kLog, bool kRows, bool kHeldOnly, typename T>
 __global__ void __launch_bounds__(kBlockSize) softmax_forward_kernel(int64_t items,
                                                                      int64_t n,
@@ -33,10 +34,10 @@ __global__ void __launch_bounds__(kBlockSize) softmax_forward_kernel(int64_t ite
     const int64_t o = inner.quotient(item), row = inner.divisor();
     const int64_t column = o * n * row + inner.rest(item, o), end = live ? n : 0;
     // body(x, offset) for the elements of this lane
-    T held[kHeld];
+    T held[kHeld<T>];
     if constexpr (kHeldOnly) {
 #pragma unroll
-      for (int j = 0; j < kHeld; ++j) {
+      for (int j = 0; j < kHeld<T>; ++j) {
         const int64_t k = team.lane + j * lanes;
         held[j] = k < end ? x[column + k * row] : T(0);
       }
@@ -44,12 +45,12 @@ __global__ void __launch_bounds__(kBlockSize) softmax_forward_kernel(int64_t ite
     const auto each = [&](const auto& body) {
       if constexpr (kHeldOnly) {
 #pragma unroll
-        for (int j = 0; j < kHeld; ++j) {
+        for (int j = 0; j < kHeld<T>; ++j) {
           const int64_t k = team.lane + j * lanes;
           if (k < end) body(held[j], column + k * row);
         }
       } else {
-#pragma unroll 4
+#pragma unroll 1
         for (int64_t k = team.lane; k < end; k += lanes) body(x[column + k * row], column + k * row);
       }
     };
@@ -73,7 +74,7 @@ __global__ void __launch_bounds__(kBlockSize) softmax_forward_kernel(int64_t ite
 template <bool kLog, bool kRows, typename T>
 void launch_softmax(
     CudaContext& ctx, int64_t outer, int64_t n, int64_t inner, int lanes, const T* x, T* y) {
-  const bool held = n <= int64_t{lanes} * kHeld;
+  const bool held = n <= int64_t{lanes} * kHeld<T>;
   CU_LAUNCH((held ? softmax_forward_kernel<kLog, kRows, true, T>
                   : softmax_forward_kernel<kLog, kRows, false, T>),
             team_grid(outer * inner, lanes),
@@ -91,7 +92,7 @@ void launch_softmax(
 template <bool kLog, typename T>
 void softmax(CudaContext& ctx, int64_t outer, int64_t n, int64_t inner, const T* x, T* y) {
   if (inner == 1) {
-    launch_softmax<kLog, true>(ctx, outer, n, inner, row_lanes(n, kHeld / 2), x, y);
+    launch_softmax<kLog, true>(ctx, outer, n, inner, row_lanes(n, kHeld<T> / 2), x, y);
   } else {
     launch_softmax<kLog, false>(ctx, outer, n, inner, column_lanes(n, sizeof(T)), x, y);
   }

@@ -71,21 +71,6 @@ class Divider {
   int shift_ = 0;
 };
 
-template <typename T>
-__device__ T shuffle_xor(const T& value, int bits) {
-  if constexpr (std::is_arithmetic_v<T> && sizeof(T) >= 4) {
-    return __shfl_xor_sync(kAllLanes, value, bits);
-  } else {
-    static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % 4 == 0);
-    unsigned words[sizeof(T) / 4];
-    std::memcpy(words, &value, sizeof(T));
-    for (unsigned& word : words) word = __shfl_xor_sync(kAllLanes, word, bits);
-    T moved;
-    std::memcpy(&moved, words, sizeof(T));
-    return moved;
-  }
-}
-
 struct Plus {
   template <typename T>
   __device__ T operator()(T a, T b) const {
@@ -127,7 +112,9 @@ struct Team {
         if (lanes > kWarpSize) {
           v = block_merge(v, merge);
         } else {
-          for (int bits = lanes / 2; bits > 0; bits /= 2) v = merge(v, shuffle_xor(v, bits));
+          for (int bits = lanes / 2; bits > 0; bits /= 2) {
+            v = merge(v, __shfl_xor_sync(kAllLanes, v, bits));
+          }
         }
       }
     } else {

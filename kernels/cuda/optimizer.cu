@@ -1,0 +1,231 @@
+// Parameter updates in place, and the norm that clipping needs, on a CUDA device. Lists of tensors
+// travel with the launches, a table of some dozens at a time; a tensor is cut into the elements
+// that one block of threads works on.
+#include "kernels/optimizer.h"
+
+#include <cmath>
+
+#include "kernels/cuda/groups.cuh"
+#include "kernels/cuda/teams.cuh"
+
+namespace oche::kernels {
+namespace {
+
+using namespace cuda;
+
+// The tensors of a launch. The parameters of a kernel are at most 4 KiB on every driver.
+template <typename Entry>
+struct Table {
+  static constexpr int kEntries = 3600 / (sizeof(Entry) + sizeof(unsigned));
+  int count;
+  unsigned begin[kEntries + 1];  // the first block of each, and the number of all
+  Entry entry[kEntries];
+
+  // The entry that block b belongs to.
+  __device__ int find(unsigned b) const {
+    int low = 0, high = count - 1;
+    while (low < high) {
+      const int middle = (low + high + 1) / 2;
+      if (begin[middle] <= b) {
+        low = middle;
+      } else {
+        high = middle - 1;
+      }
+    }
+    return low;
+  }
+};
+
+// body(table) for the tables that hold all tensors with elements, `per_block` elements a block.
+template <typename Entry, typename Tensors, typename Body>
+void for_tables(const Tensors& tensors, int64_t per_block, const Body& body) {
+  Table<Entry> table;
+  table.count = 0;
+  table.begin[0] = 0;
+  const auto flush = [&] {
+    if (table.count > 0) body(table);
+    table.count = 0;
+  };
+  for (const auto& t : tensors) {
+    const Entry entry(t);
+    if (entry.n == 0) continue;
+    table.entry[table.count] = entry;
+    const auto blocks = static_cast<unsigned>(ceil_div(entry.n, per_block));
+    table.begin[table.count + 1] = table.begin[table.count] + blocks;
+    if (++table.count == Table<Entry>::kEntries) flush();
+  }
+  flush();
+}
+
+// A group of each of a tensor's arrays is a thread's work.
+template <typename T>
+constexpr int kWidth = 16 / sizeof(T);
+template <typename T>
+constexpr int64_t kUpdateBlock = kBlockSize * kWidth<T>;
+
+template <typename T>
+struct SgdUpdate {
+  T scale, decay, momentum, lr;
+
+  __device__ void operator()(const SgdTensor<T>& t, int64_t i, int64_t left) const {
+    Vec<T> g{};
+    if (t.g) g = load_group<kWidth<T>>(t.g + i, left);
+    Vec<T> w = load_group<kWidth<T>>(t.w + i, left), buf = load_group<kWidth<T>>(t.buf + i, left);
+#pragma unroll
+    for (int j = 0; j < kWidth<T>; ++j) {
+      const T slope = t.g ? scale * g[j] : T(0);
+      buf[j] = momentum * buf[j] + (slope + decay * w[j]);
+      w[j] -= lr * buf[j];
+    }
+    store_group(buf, t.buf + i, left);
+    store_group(w, t.w + i, left);
+  }
+};
+
+template <typename T>
+struct AdamUpdate {
+  // lr * mhat = rate * m, sqrt(vhat) = root * sqrt(v)
+  T beta1, rest1, beta2, rest2, eps, decay, rate, root;
+
+  __device__ void operator()(const AdamTensor<T>& t, int64_t i, int64_t left) const {
+    Vec<T> g{};
+    if (t.g) g = load_group<kWidth<T>>(t.g + i, left);
+    Vec<T> w = load_group<kWidth<T>>(t.w + i, left);
+    Vec<T> m = load_group<kWidth<T>>(t.m + i, left), v = load_group<kWidth<T>>(t.v + i, left);
+#pragma unroll
+    for (int j = 0; j < kWidth<T>; ++j) {
+      const T d = g[j] + decay * w[j];
+      m[j] = beta1 * m[j] + rest1 * d;
+      v[j] = beta2 * v[j] + rest2 * d * d;
+      w[j] -= rate * m[j] / (root * std::sqrt(v[j]) + eps);
+    }
+    store_group(m, t.m + i, left);
+    store_group(v, t.v + i, left);
+    store_group(w, t.w + i, left);
+  }
+};
+
+template <typename T, typename Entry, typename Update>
+__global__ void __launch_bounds__(kBlockSize)
+    update_kernel(const __grid_constant__ Table<Entry> table, Update update) {
+  const int at = table.find(blockIdx.x);
+  const Entry t = table.entry[at];
+  const int64_t block = blockIdx.x - table.begin[at];
+  const int64_t i = block * kUpdateBlock<T> + threadIdx.x * kWidth<T>;
+  if (i < t.n) update(t, i, t.n - i);
+}
+
+template <typename T, typename Entry, typename Update>
+void launch_updates(CudaContext& ctx, std::span<const Entry> tensors, const Update& update) {
+  for_tables<Entry>(tensors, kUpdateBlock<T>, [&](const Table<Entry>& table) {
+    CU_LAUNCH((update_kernel<T, Entry, Update>),
+              table.begin[table.count],
+              kBlockSize,
+              0,
+              ctx.stream(),
+              table,
+              update);
+  });
+}
+
+// A NormTensor, with what finds the element of an index in the order of the transpose.
+template <typename T>
+struct NormEntry {
+  int64_t n;
+  const T* x;
+  Divider slab, column;  // by a * b and by a
+  int64_t c;
+
+  NormEntry() : NormEntry(NormTensor<T>{}) {}
+  explicit NormEntry(const NormTensor<T>& t)
+      : n(t.n()), x(t.x), slab(t.a * t.b), column(t.a), c(t.c) {}
+
+  __device__ double at(int64_t index) const {
+    const int64_t o = slab.quotient(index), within = slab.rest(index, o);
+    const int64_t i = column.quotient(within), k = column.rest(within, i);
+    const int64_t b = column.quotient(slab.divisor());
+    return x[(k * b + i) * c + o];
+  }
+};
+
+// partial[block] = the squares of kSumBlock elements of a tensor.
+template <typename T>
+__global__ void __launch_bounds__(kBlockSize)
+    squares_kernel(const __grid_constant__ Table<NormEntry<T>> table, double* partial) {
+  const int at = table.find(blockIdx.x);
+  const NormEntry<T> t = table.entry[at];
+  const int64_t first = (blockIdx.x - table.begin[at]) * kSumBlock;
+  const int64_t rest = t.n - first, count = rest < kSumBlock ? rest : kSumBlock;
+  double total = 0;
+#pragma unroll 4
+  for (int64_t j = threadIdx.x; j < count; j += kBlockSize) {
+    const double v = t.at(first + j);
+    total = fma(v, v, total);
+  }
+  total = block_sum(total);
+  if (threadIdx.x == 0) partial[blockIdx.x] = total;
+}
+
+// sum[0] = partial[0] + ... + partial[count - 1], by one block.
+__global__ void __launch_bounds__(kBlockSize)
+    total_kernel(int64_t count, const double* partial, double* sum) {
+  double total = 0;
+#pragma unroll 4
+  for (int64_t j = threadIdx.x; j < count; j += kBlockSize) total += partial[j];
+  total = block_sum(total);
+  if (threadIdx.x == 0) *sum = total;
+}
+
+}  // namespace
+
+template <typename T>
+void sgd(CudaContext& ctx, const SgdStep& step, std::span<const SgdTensor<T>> tensors) {
+  launch_updates<T>(ctx,
+                    tensors,
+                    SgdUpdate<T>{.scale = static_cast<T>(step.grad_scale),
+                                 .decay = static_cast<T>(step.weight_decay),
+                                 .momentum = static_cast<T>(step.momentum),
+                                 .lr = static_cast<T>(step.lr)});
+}
+
+template <typename T>
+void adam(CudaContext& ctx, const AdamStep& step, std::span<const AdamTensor<T>> tensors) {
+  const double count = static_cast<double>(step.step);
+  launch_updates<T>(
+      ctx,
+      tensors,
+      AdamUpdate<T>{
+          .beta1 = static_cast<T>(step.beta1),
+          .rest1 = static_cast<T>(1 - step.beta1),
+          .beta2 = static_cast<T>(step.beta2),
+          .rest2 = static_cast<T>(1 - step.beta2),
+          .eps = static_cast<T>(step.eps),
+          .decay = static_cast<T>(step.weight_decay),
+          .rate = static_cast<T>(step.lr / (1 - std::pow(step.beta1, count))),
+          .root = static_cast<T>(1 / std::sqrt(1 - std::pow(step.beta2, count)))});
+}
+
+template <typename T>
+void sum_squares(CudaContext& ctx,
+                 std::span<const NormTensor<T>> tensors,
+                 double* sum,
+                 double* workspace) {
+  int64_t done = 0;
+  for_tables<NormEntry<T>>(tensors, kSumBlock, [&](const Table<NormEntry<T>>& table) {
+    const unsigned blocks = table.begin[table.count];
+    CU_LAUNCH(
+        squares_kernel<T>, blocks, kBlockSize, 0, ctx.stream(), table, workspace + done);
+    done += blocks;
+  });
+  CU_LAUNCH(total_kernel, 1, kBlockSize, 0, ctx.stream(), done, workspace, sum);
+}
+
+#define OCHE_INSTANTIATE(T)                                                          \
+  template void sgd(CudaContext&, const SgdStep&, std::span<const SgdTensor<T>>);    \
+  template void adam(CudaContext&, const AdamStep&, std::span<const AdamTensor<T>>); \
+  template void sum_squares(CudaContext&, std::span<const NormTensor<T>>, double*, double*);
+OCHE_INSTANTIATE(float)
+OCHE_INSTANTIATE(double)
+#undef OCHE_INSTANTIATE
+
+}  // namespace oche::kernels
