@@ -2,10 +2,9 @@
 //
 // Sums over rows: a block of rows each to a team of threads, four rows at a time in the element
 // type, beyond that in double; a second kernel merges the blocks.
-#include "kernels/batch_norm.h"
-
 #include <cmath>
 
+#include "kernels/batch_norm.h"
 #include "kernels/cuda/teams.cuh"
 
 namespace oche::kernels {
@@ -169,14 +168,15 @@ void block_sums(CudaContext& ctx,
 // Merges the blocks of a channel. The mean first: the blocks' deviations from it then add up
 // without cancellation.
 template <typename T>
-__global__ void __launch_bounds__(kBlockSize) merge_statistics_kernel(int64_t rows,
-                                                                      int64_t C,
-                                                                      int64_t step,
-                                                                      int lanes,
-                                                                      const T* __restrict__ x,
-                                                                      const double* __restrict__ sums,
-                                                                      T* __restrict__ mean,
-                                                                      T* __restrict__ var) {
+__global__ void __launch_bounds__(kBlockSize)
+    merge_statistics_kernel(int64_t rows,
+                            int64_t C,
+                            int64_t step,
+                            int lanes,
+                            const T* __restrict__ x,
+                            const double* __restrict__ sums,
+                            T* __restrict__ mean,
+                            T* __restrict__ var) {
   const double all = rows > 0 ? static_cast<double>(rows) : 1.0;
   const Team<false> team(lanes);
   team.for_items(C, [&](int64_t c, bool live) {
@@ -267,16 +267,17 @@ struct Strip {
 };
 
 template <int W, typename T>
-__global__ void __launch_bounds__(kBlockSize) batch_norm_forward_kernel(int64_t rows,
-                                                                        int64_t columns,
-                                                                        int width,
-                                                                        T eps,
-                                                                        const T* __restrict__ x,
-                                                                        const T* __restrict__ mean,
-                                                                        const T* __restrict__ var,
-                                                                        const T* __restrict__ weight,
-                                                                        const T* __restrict__ bias,
-                                                                        T* __restrict__ y) {
+__global__ void __launch_bounds__(kBlockSize)
+    batch_norm_forward_kernel(int64_t rows,
+                              int64_t columns,
+                              int width,
+                              T eps,
+                              const T* __restrict__ x,
+                              const T* __restrict__ mean,
+                              const T* __restrict__ var,
+                              const T* __restrict__ weight,
+                              const T* __restrict__ bias,
+                              T* __restrict__ y) {
   const Strip strip(columns, width);
   if (!strip.live) return;
   T centre[W], scale[W], shift[W];

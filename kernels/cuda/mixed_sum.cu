@@ -1,9 +1,8 @@
 // The weighted sum of a mixed op on a CUDA device: one pass over y or g for up to kSources
 // candidates, whose pointers travel with the launch.
-#include "kernels/mixed_sum.h"
-
 #include "kernels/cuda/groups.cuh"
 #include "kernels/cuda/sums.cuh"
+#include "kernels/mixed_sum.h"
 
 namespace oche::kernels {
 namespace {
@@ -178,8 +177,15 @@ void mixed_sum_backward(CudaContext& ctx,
 
 #define OCHE_INSTANTIATE(T)                                                                       \
   template void mixed_sum_forward(CudaContext&, int64_t, int64_t, const T* const*, const T*, T*); \
-  template void mixed_sum_backward(                                                               \
-      CudaContext&, int64_t, int64_t, const T*, const T* const*, const T*, T* const*, T*, double*);
+  template void mixed_sum_backward(CudaContext&,                                                  \
+                                   int64_t,                                                       \
+                                   int64_t,                                                       \
+                                   const T*,                                                      \
+                                   const T* const*,                                               \
+                                   const T*,                                                      \
+                                   T* const*,                                                     \
+                                   T*,                                                            \
+                                   double*);
 OCHE_INSTANTIATE(float)
 OCHE_INSTANTIATE(double)
 #undef OCHE_INSTANTIATE

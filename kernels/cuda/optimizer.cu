@@ -1,12 +1,11 @@
 // Parameter updates in place, and the norm that clipping needs, on a CUDA device. Lists of tensors
 // travel with the launches, a table of some dozens at a time; a tensor is cut into the elements
 // that one block of threads works on.
-#include "kernels/optimizer.h"
-
 #include <cmath>
 
 #include "kernels/cuda/groups.cuh"
 #include "kernels/cuda/teams.cuh"
+#include "kernels/optimizer.h"
 
 namespace oche::kernels {
 namespace {
@@ -61,7 +60,7 @@ void for_tables(const Tensors& tensors, int64_t per_block, const Body& body) {
 template <typename T>
 constexpr int kWidth = 16 / sizeof(T);
 template <typename T>
-constexpr int64_t kUpdateBlock = kBlockSize * kWidth<T>;
+constexpr int64_t kUpdateBlock = kBlockSize* kWidth<T>;
 
 template <typename T>
 struct SgdUpdate {
@@ -194,15 +193,14 @@ void adam(CudaContext& ctx, const AdamStep& step, std::span<const AdamTensor<T>>
   launch_updates<T>(
       ctx,
       tensors,
-      AdamUpdate<T>{
-          .beta1 = static_cast<T>(step.beta1),
-          .rest1 = static_cast<T>(1 - step.beta1),
-          .beta2 = static_cast<T>(step.beta2),
-          .rest2 = static_cast<T>(1 - step.beta2),
-          .eps = static_cast<T>(step.eps),
-          .decay = static_cast<T>(step.weight_decay),
-          .rate = static_cast<T>(step.lr / (1 - std::pow(step.beta1, count))),
-          .root = static_cast<T>(1 / std::sqrt(1 - std::pow(step.beta2, count)))});
+      AdamUpdate<T>{.beta1 = static_cast<T>(step.beta1),
+                    .rest1 = static_cast<T>(1 - step.beta1),
+                    .beta2 = static_cast<T>(step.beta2),
+                    .rest2 = static_cast<T>(1 - step.beta2),
+                    .eps = static_cast<T>(step.eps),
+                    .decay = static_cast<T>(step.weight_decay),
+                    .rate = static_cast<T>(step.lr / (1 - std::pow(step.beta1, count))),
+                    .root = static_cast<T>(1 / std::sqrt(1 - std::pow(step.beta2, count)))});
 }
 
 template <typename T>
@@ -213,8 +211,7 @@ void sum_squares(CudaContext& ctx,
   int64_t done = 0;
   for_tables<NormEntry<T>>(tensors, kSumBlock, [&](const Table<NormEntry<T>>& table) {
     const unsigned blocks = table.begin[table.count];
-    CU_LAUNCH(
-        squares_kernel<T>, blocks, kBlockSize, 0, ctx.stream(), table, workspace + done);
+    CU_LAUNCH(squares_kernel<T>, blocks, kBlockSize, 0, ctx.stream(), table, workspace + done);
     done += blocks;
   });
   CU_LAUNCH(total_kernel, 1, kBlockSize, 0, ctx.stream(), done, workspace, sum);

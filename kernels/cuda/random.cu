@@ -1,10 +1,9 @@
 // Random fills on a CUDA device: the bits of kernels/cpu/random.cpp, since both draw with
 // kernels/philox.h and round where it says so.
-#include "kernels/random.h"
-
 #include <cmath>
 
 #include "kernels/cuda/device.cuh"
+#include "kernels/random.h"
 
 namespace oche::kernels {
 namespace {
@@ -44,12 +43,8 @@ __global__ void __launch_bounds__(kBlockSize)
 }
 
 template <typename Draw, typename T>
-void fill_draws(CudaContext& ctx,
-                RandomKey key,
-                RandomCounterBase base,
-                int64_t n,
-                const Draw& draw,
-                T* y) {
+void fill_draws(
+    CudaContext& ctx, RandomKey key, RandomCounterBase base, int64_t n, const Draw& draw, T* y) {
   CU_LAUNCH((fill_draws_kernel<Draw, T>),
             grid_size(ctx, n),
             kBlockSize,

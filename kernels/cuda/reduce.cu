@@ -1,12 +1,11 @@
 // Reductions over the middle of (outer, n, inner), inner products, gather and scatter on a CUDA
 // device. Sums are cut into the blocks of the CPU: a team of threads each, partial sums in double,
 // and a second kernel that adds those up.
-#include "kernels/reduce.h"
-
 #include <limits>
 
 #include "kernels/cuda/runtime.h"
 #include "kernels/cuda/sums.cuh"
+#include "kernels/reduce.h"
 
 namespace oche::kernels {
 namespace {

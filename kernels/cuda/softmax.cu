@@ -1,10 +1,9 @@
 // Softmax and log-softmax over the middle of (outer, n, inner) on a CUDA device.
-#include "kernels/softmax.h"
-
 #include <cmath>
 #include <limits>
 
 #include "kernels/cuda/teams.cuh"
+#include "kernels/softmax.h"
 
 namespace oche::kernels {
 namespace {
@@ -21,7 +20,8 @@ struct Larger {
   }
 };
 
-// kHeldOnly: a lane has at most kHeld<T> elements and reads them once; else it reads them three times.
+// kHeldOnly: a lane has at most kHeld<T> elements and reads them once; else it reads them three
+// times.
 template <bool kLog, bool kRows, bool kHeldOnly, typename T>
 __global__ void __launch_bounds__(kBlockSize) softmax_forward_kernel(int64_t items,
                                                                      int64_t n,
@@ -51,7 +51,8 @@ __global__ void __launch_bounds__(kBlockSize) softmax_forward_kernel(int64_t ite
         }
       } else {
 #pragma unroll 1
-        for (int64_t k = team.lane; k < end; k += lanes) body(x[column + k * row], column + k * row);
+        for (int64_t k = team.lane; k < end; k += lanes)
+          body(x[column + k * row], column + k * row);
       }
     };
 

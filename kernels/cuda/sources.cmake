@@ -1,7 +1,13 @@
 # The sources of the CUDA back end, from kernels/: once compiled by nvcc (cmake/cuda.cmake), once by the host compiler for
 # the model (tests/cuda_host).
 set(cuda_kernel_sources
+  cuda/batch_norm.cu
   cuda/elementwise.cu
+  cuda/mixed_sum.cu
+  cuda/optimizer.cu
+  cuda/random.cu
+  cuda/reduce.cu
+  cuda/softmax.cu
 )
 set(cuda_runtime_sources
   cuda/runtime.cpp

@@ -1,7 +1,7 @@
 // Sums over the middle of (outer, n, inner), a block of `step` rows at a time: the kernels of a sum
 // and of every merge of partial sums.
-//   y[(o * blocks + b) * inner + i] = sum of x[(o * n + k) * inner + i], b * step <= k < min(n, (b +
-//   1) * step)
+//   y[(o * blocks + b) * inner + i] = sum of x[(o * n + k) * inner + i], b * step <= k < min(n, (b
+//   + 1) * step)
 #pragma once
 
 #include "kernels/cuda/teams.cuh"

@@ -119,7 +119,7 @@ struct Team {
       }
     } else {
       if (lanes == 1) return;
-      CU_SHARED(V, partial, N* kBlockSize);
+      CU_SHARED(V, partial, N * kBlockSize);
       const int thread = static_cast<int>(threadIdx.x);
       __syncthreads();  // what an earlier call left there has been read
       for (int i = 0; i < N; ++i) partial[i * kBlockSize + thread] = value[i];
