@@ -75,11 +75,7 @@ void batch_norm_backward(CudaContext&,
                          T* grad_bias,
                          double* workspace);
 
-// The back ends cut rows differently.
+// Enough on either back end.
 int64_t batch_norm_workspace(int64_t rows, int64_t C);
-int64_t batch_norm_workspace(const CudaContext&, int64_t rows, int64_t C);
-inline int64_t batch_norm_workspace(const CpuContext&, int64_t rows, int64_t C) {
-  return batch_norm_workspace(rows, C);
-}
 
 }  // namespace oche::kernels

@@ -12,12 +12,7 @@ namespace {
 
 using namespace cuda;
 
-// Blocks of 4096 elements: a quarter of those of the CPU, so that a batch of 64 fills a device.
-int64_t rows_per_block(int64_t C) {
-  return std::clamp<int64_t>(4096 / std::max<int64_t>(1, C), 32, 1024);
-}
-
-// What sum_rows adds up in W columns: pairs (u, v). at(row, column) is the same for one block.
+// What block_sums() adds up in W columns: pairs (u, v). at(row, column) is the same for one block.
 
 // Elements around those of the block's first row, and their squares.
 template <typename T>
@@ -142,7 +137,7 @@ void block_sums(CudaContext& ctx,
                 const Terms& terms,
                 double* sums,
                 const Pointers*... read) {
-  const int64_t step = rows_per_block(C);
+  const int64_t step = device_norm_rows(C);
   const int lanes = column_lanes(std::min(rows, step), vector_width<T>(C) * sizeof(T));
   with_width<T>(
       C,
@@ -349,16 +344,12 @@ dim3 strips(const CudaContext& ctx, int64_t rows, int64_t columns, int* width) {
 
 }  // namespace
 
-int64_t batch_norm_workspace(const CudaContext&, int64_t rows, int64_t C) {
-  return std::max<int64_t>(1, ceil_div(rows, rows_per_block(C))) * 2 * C;
-}
-
 template <typename T>
 void batch_norm_statistics(
     CudaContext& ctx, int64_t rows, int64_t C, const T* x, T* mean, T* var, double* workspace) {
   if (C == 0) return;
   block_sums<T>(ctx, rows, C, AroundFirst<T>{x, C}, workspace, x);
-  const int64_t step = rows_per_block(C);
+  const int64_t step = device_norm_rows(C);
   const int lanes = column_lanes(ceil_div(rows, step), sizeof(double));
   CU_LAUNCH(merge_statistics_kernel<T>,
             team_grid(C, lanes),
@@ -429,7 +420,7 @@ void batch_norm_backward(CudaContext& ctx,
                          double* workspace) {
   if (C == 0) return;
   block_sums<T>(ctx, rows, C, WithDeviation<T>{g, x, mean}, workspace, g, x);
-  const int64_t blocks = ceil_div(rows, rows_per_block(C));
+  const int64_t blocks = ceil_div(rows, device_norm_rows(C));
   const int lanes = column_lanes(blocks, sizeof(double));
   CU_LAUNCH(merge_gradients_kernel<T>,
             team_grid(C, lanes),

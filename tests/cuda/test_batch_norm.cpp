@@ -51,7 +51,7 @@ Statistics<double> cpu_statistics(const Norm& n, const std::vector<double>& x) {
 template <typename T>
 std::vector<T> device_statistics(CudaContext& ctx, const Norm& n, const T* x) {
   DeviceArray<T> s(ctx, 2 * n.C);
-  DeviceArray<double> workspace(ctx, kernels::batch_norm_workspace(ctx, n.rows, n.C));
+  DeviceArray<double> workspace(ctx, kernels::batch_norm_workspace(n.rows, n.C));
   kernels::batch_norm_statistics<T>(
       ctx, n.rows, n.C, x, s.data(), s.data() + n.C, workspace.data());
   return s.download();
@@ -177,7 +177,7 @@ TEMPLATE_TEST_CASE("cuda: normalisation and its gradients", "[cuda]", float, dou
       check_close(forward, y, 32 * epsilon);  // of terms up to 32
       const auto backward = [&](bool want_x) {
         DeviceArray<TestType> out(ctx, size), out_c(ctx, 2 * n.C);
-        DeviceArray<double> partials(ctx, kernels::batch_norm_workspace(ctx, n.rows, n.C));
+        DeviceArray<double> partials(ctx, kernels::batch_norm_workspace(n.rows, n.C));
         kernels::batch_norm_backward<TestType>(ctx,
                                                n.rows,
                                                n.C,
