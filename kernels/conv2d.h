@@ -46,8 +46,8 @@ void conv2d_input_grad(
     CudaContext&, const Conv2dShape&, const T* grad_y, const T* gate, const T* w, T* grad_x);
 
 // grad_w[r,s,c,o] = sum_{n,p,q} gated(x)[...] * grad_y[n,p,q,o]: (kernel_h, kernel_w, C/groups,
-// out_C), overwritten. `workspace` holds conv2d_weight_grad_workspace(shape) elements: the partial
-// sums of fixed blocks, of images or of output pixels.
+// out_C), overwritten. `workspace` holds conv2d_weight_grad_workspace(ctx, shape) elements: the
+// partial sums of fixed blocks, of images or of output pixels.
 template <typename T>
 void conv2d_weight_grad(CpuContext&,
                         const Conv2dShape&,
@@ -64,7 +64,11 @@ void conv2d_weight_grad(CudaContext&,
                         const T* grad_y,
                         T* grad_w,
                         T* workspace);
-int64_t conv2d_weight_grad_workspace(const Conv2dShape&);
+int64_t conv2d_weight_grad_workspace(const Conv2dShape&);  // on the CPU
+inline int64_t conv2d_weight_grad_workspace(const CpuContext&, const Conv2dShape& shape) {
+  return conv2d_weight_grad_workspace(shape);
+}
+int64_t conv2d_weight_grad_workspace(const CudaContext&, const Conv2dShape&);
 
 // grad_x and grad_w of the two functions above, bit for bit, in one pass over grad_y and x.
 template <typename T>

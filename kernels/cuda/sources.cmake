@@ -2,9 +2,14 @@
 # the model (tests/cuda_host).
 set(cuda_kernel_sources
   cuda/batch_norm.cu
+  cuda/conv2d.cu
+  cuda/conv2d_depthwise.cu
+  cuda/conv2d_direct.cu
   cuda/elementwise.cu
+  cuda/gemm.cu
   cuda/mixed_sum.cu
   cuda/optimizer.cu
+  cuda/pool2d.cu
   cuda/random.cu
   cuda/reduce.cu
   cuda/softmax.cu
