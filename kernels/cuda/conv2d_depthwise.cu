@@ -6,7 +6,7 @@ namespace oche::kernels::cuda {
 namespace {
 
 template <bool kVector, typename T>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlock, 1)
     depthwise_forward_any_kernel(ConvExtents e, const T* x, const T* gate, const T* w, T* y) {
   using V = Vec<T>;
   constexpr int kWidth = V::kWidth;
@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kBlock)
 }
 
 template <bool kVector, typename T>
-__global__ void __launch_bounds__(kBlock) depthwise_input_grad_any_kernel(
+__global__ void __launch_bounds__(kBlock, 1) depthwise_input_grad_any_kernel(
     ConvExtents e, const T* grad_y, const T* gate, const T* w, T* grad_x) {
   using V = Vec<T>;
   constexpr int kWidth = V::kWidth;
@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(kBlock) depthwise_input_grad_any_kernel(
 }
 
 template <bool kVector, typename T>
-__global__ void __launch_bounds__(kGradBlock) depthwise_weight_grad_any_kernel(
+__global__ void __launch_bounds__(kGradBlock, 1) depthwise_weight_grad_any_kernel(
     ConvExtents e, Lanes lanes, const T* x, const T* gate, const T* grad_y, T* partials) {
   using V = Vec<T>;
   using Row = V[kGradBlock];
@@ -120,7 +120,7 @@ __global__ void __launch_bounds__(kGradBlock) depthwise_weight_grad_any_kernel(
 int64_t grad_blocks(const Conv2dShape& s) {
   const int64_t strips = s.N * s.out_h() * ceil_div(s.out_w(), kStrip);
   const Lanes lanes = lanes_for(ceil_div(s.C, 4), kGradBlock);
-  return std::clamp<int64_t>(strips / (lanes.pixels * 4), 1, 128);
+  return std::clamp<int64_t>(strips / (lanes.pixels * 4), 1, 256);
 }
 
 // True iff one of the kernels with Taps takes the shape; then it has called visit(Taps).

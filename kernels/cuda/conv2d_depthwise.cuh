@@ -10,7 +10,7 @@ namespace oche::kernels::cuda {
 namespace {
 
 constexpr int kBlock = 128;      // threads; few, so that small images occupy every multiprocessor
-constexpr int kGradBlock = 256;  // of the weight gradient
+constexpr int kGradBlock = 128;  // of the weight gradient
 
 // kStrip columns from `column` on in row `row` of image n, for the channels from `channel` on.
 struct Strip {
@@ -58,7 +58,7 @@ struct Taps {
 };
 
 template <typename Fixed, typename T>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlock, 1)
     depthwise_forward_kernel(ConvExtents e, const T* x, const T* gate, const T* w, T* y) {
   using V = Vec<T>;
   const int64_t C = e.C, vectors = C / V::kWidth;
@@ -98,7 +98,7 @@ __global__ void __launch_bounds__(kBlock)
 // Strips begin where the first column is a multiple of the stride once padded, up to a stride - 1
 // left of the image, so that which taps reach which pixel is known at compile time.
 template <typename Fixed, typename T>
-__global__ void __launch_bounds__(kBlock) depthwise_input_grad_kernel(
+__global__ void __launch_bounds__(kBlock, 1) depthwise_input_grad_kernel(
     ConvExtents e, const T* grad_y, const T* gate, const T* w, T* grad_x) {
   using V = Vec<T>;
   constexpr int kReach = (Fixed::kTaps - 1) * Fixed::kDilation / Fixed::kStride;
@@ -145,7 +145,7 @@ __global__ void __launch_bounds__(kBlock) depthwise_input_grad_kernel(
 }
 
 template <typename Fixed, typename T>
-__global__ void __launch_bounds__(kGradBlock) depthwise_weight_grad_kernel(
+__global__ void __launch_bounds__(kGradBlock, 1) depthwise_weight_grad_kernel(
     ConvExtents e, Lanes lanes, const T* x, const T* gate, const T* grad_y, T* partials) {
   using V = Vec<T>;
   const int64_t C = e.C, channel = channel_of_thread<T>(lanes);

@@ -9,7 +9,7 @@ constexpr int kBlock = 256;  // threads
 
 // kStrip neighbouring pixels of a few output channels of a group. kVector: those of w and y.
 template <bool kVector, typename T>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlock, 1)
     direct_forward_kernel(ConvExtents e, const T* x, const T* gate, const T* w, T* y) {
   using V = Vec<T>;
   constexpr int kWidth = V::kWidth;
@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(kBlock)
 // One input channel of a pixel: the sum over the windows that cover it. kVector: the output
 // channels of w and grad_y, over which it runs in a fixed number of partial sums.
 template <bool kVector, typename T>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlock, 1)
     direct_input_grad_kernel(ConvExtents e, const T* grad_y, const T* gate, const T* w, T* grad_x) {
   using V = Vec<T>;
   constexpr int kWidth = V::kWidth;
@@ -113,13 +113,13 @@ int64_t grad_blocks(const Conv2dShape& s) {
 // grid: (grad_blocks, tiles of vectors of the weight). Block b of the output pixels goes to
 // partials + b * (weight size). kVector: the output channels.
 template <bool kVector, typename T>
-__global__ void __launch_bounds__(kBlock) direct_weight_grad_kernel(ConvExtents e,
-                                                                    Lanes lanes,
-                                                                    int64_t weight_vectors,
-                                                                    const T* x,
-                                                                    const T* gate,
-                                                                    const T* grad_y,
-                                                                    T* partials) {
+__global__ void __launch_bounds__(kBlock, 1) direct_weight_grad_kernel(ConvExtents e,
+                                                                       Lanes lanes,
+                                                                       int64_t weight_vectors,
+                                                                       const T* x,
+                                                                       const T* gate,
+                                                                       const T* grad_y,
+                                                                       T* partials) {
   using V = Vec<T>;
   using Row = V[kBlock];
   CU_SHARED(Row, shared, 1);

@@ -138,13 +138,14 @@ __device__ void read_four(const T* p, T (&v)[4]) {
 
 // grid: (tiles, those along N innermost; splits). The range of a split is depth_of_split long.
 template <typename Shape, bool kTransposeA, bool kTransposeB, typename T>
-__global__ void __launch_bounds__(kBlock) gemm_kernel(Operand<T> a,
-                                                      Operand<T> b,
-                                                      int64_t K,
-                                                      int64_t depth_of_split,
-                                                      T* c,
-                                                      const T* gate_c,
-                                                      bool vector_c) {
+__global__ void __launch_bounds__(kBlock, sizeof(T) == 4 ? 2 : 1)
+    gemm_kernel(Operand<T> a,
+                Operand<T> b,
+                int64_t K,
+                int64_t depth_of_split,
+                T* c,
+                const T* gate_c,
+                bool vector_c) {
   using SlabA = Slab<!kTransposeA, Shape::kM, Shape::kDepth, T>;
   using SlabB = Slab<kTransposeB, Shape::kN, Shape::kDepth, T>;
   constexpr int kGroups = Shape::kRows / 4;
@@ -183,7 +184,7 @@ __global__ void __launch_bounds__(kBlock) gemm_kernel(Operand<T> a,
       next_b.fetch(b, n0, depth + Shape::kDepth, end);
     }
     constexpr int kRange = Shape::kDepth / Shape::kSlices;
-#pragma unroll
+#pragma unroll 4
     for (int i = 0; i < kRange; ++i) {
       const int d = slice * kRange + i;
       T right[4];
