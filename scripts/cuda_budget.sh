@@ -1,102 +1,178 @@
 #!/usr/bin/env bash
-# Registers, shared memory and spills of every CUDA kernel, as nvcc allots them for an H100 (sm_90), in kernels/cuda/budget.txt.
-#   scripts/cuda_budget.sh          writes the file anew; reasons in it stay
-#   scripts/cuda_budget.sh --check  fails where a kernel takes more than the file says, is not in it, or spills without a
-#                                   reason; exit code 77 without the nvcc that the file was written with
+# What each CUDA kernel takes of an SM of an H100 (sm_90), against the record in kernels/cuda/budget.txt:
+#   scripts/cuda_budget.sh [--update] [--budget FILE] [--outputs FOLDER] [BUILD]
+# BUILD (build/test) is a configured build with nvcc: its compile_commands.json says which files are compiled and how.
+# --update writes the record and keeps its reasons. --outputs takes what an earlier run left in BUILD/cuda_budget instead
+# of compiling. Exit code 77: no nvcc in that build, or another release than the record's.
+#
+# The build's own objects would not do: ptxas does not report launch bounds, which are taken from the PTX here. A file is
+# compiled again only when it, a header or its command has changed.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-file=kernels/cuda/budget.txt
-case "${1:-}" in
-  --check) check=1 ;;
-  '') check='' ;;
-  *) die "unknown option '$1'; expected --check or nothing" ;;
-esac
-nvcc=$(command -v nvcc || command -v "${CUDA_PATH:-/usr/local/cuda}/bin/nvcc") || {
-  printf 'cuda_budget.sh: no nvcc\n' >&2
+arch=sm_90
+update=false budget=kernels/cuda/budget.txt outputs='' build=build/test
+while [[ $# -gt 0 ]]; do
+  case "$1" in
+    --update) update=true ;;
+    --budget) budget=${2:?--budget needs a file}; shift ;;
+    --outputs) outputs=${2:?--outputs needs a folder}; shift ;;
+    -*) die "unknown option '$1'; expected --update, --budget or --outputs" ;;
+    *) build=$1 ;;
+  esac
+  shift
+done
+command -v c++filt >/dev/null || die "no c++filt (Debian: binutils)"
+
+skip() {
+  printf 'SKIP cuda_budget: %s\n' "$*"
   exit 77
 }
-version=$("$nvcc" --version | sed -n 's/.*release.*, V//p')
-recorded=$(sed -n 's/^# nvcc //p' "$file" 2>/dev/null || true)
-if [[ $check && $recorded != "$version" ]]; then
-  printf 'cuda_budget.sh: %s was written with nvcc %s, this is %s\n' "$file" "$recorded" "$version" >&2
-  exit 77
-fi
 
-# registers, shared bytes, spilled bytes, kernel: one line for each kernel of a source. Options as in kernels/CMakeLists.txt.
-usage() {
-  local stem=${1##*/}
-  "$nvcc" -std=c++20 -I. -O3 --expt-relaxed-constexpr --fmad=false -arch=sm_90 --resource-usage -cubin -o /dev/null "$1" 2>&1 |
-    c++filt | awk -v stem="${stem%.cu}" '
-      /Compiling entry function/ {
-        name = $0
-        sub(/^[^\047]*\047/, "", name); sub(/\047 for \047.*/, "", name); sub(/^void /, "", name)
-        gsub(/\(anonymous namespace\)::/, "", name); gsub(/oche::kernels::(cuda::)?/, "", name)
-        if (!sub(/>\([^>]*\)$/, ">", name) && !sub(/>\(.*$/, ">", name)) sub(/\(.*$/, "", name)
-      }
-      /bytes spill stores/ { match($0, /[0-9]+ bytes spill stores/); spills = substr($0, RSTART) + 0 }
-      /Used [0-9]+ registers/ {
-        match($0, /Used [0-9]+/); registers = substr($0, RSTART + 5) + 0
-        shared = match($0, /[0-9]+ bytes smem/) ? substr($0, RSTART) + 0 : 0
-        print registers "\t" shared "\t" spills "\t" stem ": " name
-      }
-      /error/ { print > "/dev/stderr" }'
+# field NAME: that string of a line of compile_commands.json, as CMake writes it, from standard input.
+field() { sed -n 's/^ *"'"$1"'": "\(.*\)",\{0,1\}$/\1/p' | sed 's/\\\(["\\]\)/\1/g'; }
+
+# stem_of FILE: kernels/cuda/x.cu is x, kernels/cuda/x/y.cu is x-y.
+stem_of() {
+  local stem=${1##*/kernels/cuda/}
+  stem=${stem%.cu}
+  printf '%s\n' "${stem//\//-}"
 }
 
-# The same with the part of the 64 warps of a multiprocessor that blocks of 256 threads (kBlockSize) fill: 65536 registers,
-# given out in eights to a thread; 228 KiB of shared memory, 1 KiB of it to each block (CUDA C++ Programming Guide, "Compute
-# Capabilities").
-with_occupancy() {
-  awk -F '\t' -v OFS='\t' '{
-    blocks = int(int(65536 / (int(($1 + 7) / 8) * 8 * 32)) / 8)
-    by_shared = int(233472 / ($2 + 1024))
-    if (by_shared < blocks) blocks = by_shared
-    if (blocks > 8) blocks = 8
-    print $1, $2, $3, blocks * 8 * 100 / 64, $4
-  }'
+# fresh STEM COMMAND: true iff STEM.ptxas is what COMMAND gives of the files as they are.
+fresh() {
+  local stem=$1 dependencies file
+  [[ -f $stem.ptxas && -f $stem.command && $(<"$stem.command") == "$2" ]] || return 1
+  read -r -d '' -a dependencies < <(sed 's/^[^:]* ://; s/\\$//' "$stem.d") || true
+  for file in "${dependencies[@]}"; do
+    [[ -f $file && ! $file -nt $stem.ptxas ]] || return 1
+  done
 }
 
-export -f usage
-export nvcc
-# shellcheck disable=SC2016
-now=$(git ls-files --cached --others --exclude-standard -z -- 'kernels/cuda/*.cu' |
-  xargs -0 -n 1 -P 2 bash -c 'usage "$0"' | with_occupancy | LC_ALL=C sort -t $'\t' -k 5)
-[[ $now ]] || die "nvcc named no kernels"
+# compile DIRECTORY COMMAND STEM: leaves STEM.ptxas, what ptxas says of each kernel, and STEM.ptx, of the PTX the lines
+# about entries, launch bounds and dynamic shared memory.
+compile() (
+  local stem=$3 arguments kept=() i
+  set -f  # code=[sm_90] is no pattern
+  eval "arguments=($2)"
+  for ((i = 0; i < ${#arguments[@]}; ++i)); do
+    case "${arguments[i]}" in
+      --generate-code=* | -c | -MD) ;;
+      -o | -MT | -MF) i=$((i + 1)) ;;
+      *) kept+=("${arguments[i]}") ;;
+    esac
+  done
+  kept+=(-cubin "-arch=$arch" -Xptxas=-v)
+  if fresh "$stem" "$nvcc_version ${kept[*]}"; then return; fi
+  rm -rf -- "$stem.ptxas" "$stem.keep"
+  mkdir -p "$stem.keep"
+  cd "$1"
+  if ! "${kept[@]}" --keep --keep-dir "$stem.keep" -MD -MF "$stem.d" -o "$stem.keep/out.cubin" >"$stem.log" 2>&1; then
+    cat "$stem.log" >&2
+    return 1
+  fi
+  grep -E '\.entry |^\.(max|req)ntid|oche_dynamic_shared' "$stem.keep"/*.ptx >"$stem.ptx" || true
+  printf '%s\n' "$nvcc_version ${kept[*]}" >"$stem.command"
+  mv "$stem.log" "$stem.ptxas"
+  rm -rf -- "$stem.keep"
+)
 
-if [[ $check ]]; then
-  awk -F '\t' '
-    FNR == NR {
-      if ($0 ~ /^#/) next
-      for (i = 1; i <= 3; ++i) { sub(/^ +/, "", $i); limit[$5, i] = $i }
-      known[$5] = 1; reason[$5] = $6; next
+compile_all() {
+  local entry source running=0 failed=0
+  mkdir -p "$outputs"
+  for entry in "${entries[@]}"; do
+    source=$(field file <<<"$entry")
+    if ((running >= jobs)); then
+      wait -n || failed=1
+      running=$((running - 1))
+    fi
+    compile "$(field directory <<<"$entry")" "$(field command <<<"$entry")" "$outputs/$(stem_of "$source")" &
+    running=$((running + 1))
+  done
+  while ((running > 0)); do
+    wait -n || failed=1
+    running=$((running - 1))
+  done
+  [[ $failed -eq 0 ]] || die "nvcc failed"
+}
+
+# figures STEM: a line for each kernel, tab-separated: registers, static shared memory, bytes of spill stores and loads,
+# bytes of stack, threads of a block (as by the launch bounds, else 256), 1 iff it has dynamic shared memory, file, name.
+figures() {
+  awk -v OFS='\t' -v file="${1##*/}" -v quote="'" '
+    FILENAME ~ /\.ptx$/ && /\.entry / { entry = $0; sub(/.*\.entry /, "", entry); sub(/[( ].*/, "", entry) }
+    FILENAME ~ /\.ptx$/ && /ntid/ { gsub(/,/, ""); block[entry] = $2 * ($3 ? $3 : 1) * ($4 ? $4 : 1) }
+    FILENAME ~ /\.ptx$/ && /oche_dynamic_shared/ && !/\.extern/ { dynamic[entry] = 1 }
+    FILENAME ~ /\.ptx$/ { next }
+    /Compiling entry function/ { split($0, part, quote); entry = part[2]; names[entry] }
+    /Function properties for/ { function_name = $NF }
+    /bytes stack frame/ && $1 + $5 + $9 > 0 {  # also of functions that were not inlined
+      names[function_name]; stack[function_name] = $1; stores[function_name] = $5; loads[function_name] = $9
     }
-    { seen[$5] = 1 }
-    !($5 in known) { print "not in the file: " $5; bad = 1; next }
-    {
-      split("registers,bytes of shared memory,spilled bytes", what, ",")
-      for (i = 1; i <= 3; ++i) if ($i + 0 > limit[$5, i] + 0) { print $5 ": " $i " " what[i] ", recorded " limit[$5, i]; bad = 1 }
-      if ($3 > 0 && reason[$5] == "") { print $5 ": spills, and no reason stands in the file"; bad = 1 }
+    /: Used [0-9]+ registers/ {
+      for (i = 1; i < NF; ++i) {
+        if ($i == "Used") registers[entry] = $(i + 1)
+        if ($(i + 2) ~ /^smem/) shared[entry] = $i
+      }
     }
     END {
-      for (k in known) if (!(k in seen)) { print "in the file alone: " k; bad = 1 }
-      exit bad
-    }' "$file" <(printf '%s\n' "$now") || die "kernels differ from $file; scripts/cuda_budget.sh writes it anew"
-  exit 0
+      for (n in names) {
+        print registers[n] + 0, shared[n] + 0, stores[n] + 0, loads[n] + 0, stack[n] + 0,
+            n in block ? block[n] : 256, dynamic[n] + 0, file, n
+      }
+    }' "$1.ptx" "$1.ptxas"
+}
+
+if [[ -z $outputs ]]; then
+  # Of the library kernels_cuda; the host compiler has the same files, for the tests of the kernels on the host.
+  mapfile -t entries < <(
+    tr '\n' '\v' <"$build/compile_commands.json" 2>/dev/null | sed 's/},\{0,1\}\v/&\n/g' |
+      grep -E '/kernels/cuda/[^"]*\.cu"' | grep -e ' -Dkernels_cuda_EXPORTS ')
+  [[ ${#entries[@]} -gt 0 ]] || skip "no kernel is compiled by nvcc in $build"
+  entries=("${entries[@]//$'\v'/$'\n'}")
+  nvcc=$(field command <<<"${entries[0]}")
+  nvcc_version=$("${nvcc%% *}" --version | sed -n 's/.*release \([0-9.]*\).*/\1/p')
+  recorded_version=$(sed -n 's/^nvcc //p' "$budget" 2>/dev/null || true)
+  if ! $update && [[ -n $recorded_version && $nvcc_version != "$recorded_version" ]]; then
+    skip "nvcc is $nvcc_version, $budget was written with $recorded_version"
+  fi
+  outputs=$PWD/$build/cuda_budget
+  if [[ $build == /* ]]; then outputs=$build/cuda_budget; fi
+  compile_all
+  stems=()
+  for entry in "${entries[@]}"; do stems+=("$outputs/$(stem_of "$(field file <<<"$entry")")"); done
+else
+  nvcc_version=recorded
+  stems=("$outputs"/*.ptxas)
+  stems=("${stems[@]%.ptxas}")
 fi
 
-reasons=$(grep -v '^#' "$file" 2>/dev/null | cut -f 5-6 || true)
-{
-  printf '# What nvcc allots to the CUDA kernels on an H100 (sm_90); written and checked by scripts/cuda_budget.sh.\n'
-  printf '# nvcc %s\n' "$version"
-  printf '# registers, bytes of static shared memory, spilled bytes, occupancy in blocks of 256 threads (%%), kernel, reason\n'
-  awk -F '\t' -v OFS='\t' '
-    FNR == NR { reason[$1] = $2; next }
-    {
-      printf "%3d\t%5d\t%3d\t%3d\t%s%s\n", $1, $2, $3, $4, $5, reason[$5] == "" ? "" : "\t" reason[$5]
-      if ($4 < 50) low[++lows] = sprintf("# %d %%: %s (%d registers, %d bytes shared)", $4, $5, $1, $2)
-    }
-    END {
-      print "# Below half of the warps that a multiprocessor holds: " lows + 0 " of " FNR " kernels."
-      for (i = 1; i <= lows; ++i) print low[i]
-    }' <(printf '%s\n' "$reasons") <(printf '%s\n' "$now")
-} >"$file.new"
-mv "$file.new" "$file"
+rows=$(mktemp)
+trap 'rm -f -- "$rows" "$rows.new"' EXIT
+if [[ ! -f $budget ]]; then
+  $update || die "no $budget (--update writes it)"
+  printf '' >"$budget"
+fi
+for stem in "${stems[@]}"; do figures "$stem"; done | c++filt |
+  awk -f scripts/cuda_budget.awk -v mode=rows -v budget="$budget" kernels/*.h kernels/cuda/*.cu* "$budget" - |
+  LC_ALL=C sort -k 8 >"$rows"
+
+if $update; then
+  {
+    cat <<END
+# What each CUDA kernel takes of an SM of an H100 (sm_90), as ptxas counts it. scripts/cuda_budget.sh --update writes the
+# table; the test cuda_budget fails where a kernel takes more, spills, or fills less than half an SM without a reason.
+#   registers a thread; shared bytes a block, those of \`dynamic\` included; bytes of spill stores, spill loads and stack a
+#   thread; threads of a block; occupancy: warps of the 64 that an SM can hold.
+# Lines that the script keeps; KERNEL is a name below, or one up to a bracket or comma:
+#   dynamic KERNEL BYTES   the most that a launch asks for besides
+#   why KERNEL TEXT        why it spills, or why its occupancy is below half
+nvcc $nvcc_version
+
+END
+    grep -E '^(dynamic|why) ' "$budget" | LC_ALL=C sort || true
+    printf '\nregisters shared stores loads stack block occupancy kernel\n'
+    cut -f 1 "$rows"
+  } >"$rows.new"
+  cat "$rows.new" >"$budget"
+fi
+awk -f scripts/cuda_budget.awk -v mode=compare -v budget="$budget" "$budget" "$rows"
