@@ -87,9 +87,16 @@ function complain(text) {
   ++problems
 }
 
-# Lines of the budget: dynamic KERNEL BYTES, why KERNEL TEXT.
+# A reason for nothing misleads.
+function expect_kernel(key,    name) {
+  for (name in now) if (covers(key, name)) return
+  complain(key ": a reason for no kernel")
+}
+
+# Lines of the budget: dynamic KERNEL BYTES, spills KERNEL TEXT, occupancy KERNEL TEXT.
 FILENAME == budget && $1 == "dynamic" { dynamic[$2] = $3 }
-FILENAME == budget && $1 == "why" { reason[$2] = NF > 2 }
+FILENAME == budget && $1 == "spills" && NF > 2 { spills_reason[$2] }
+FILENAME == budget && $1 == "occupancy" && NF > 2 { occupancy_reason[$2] }
 
 mode == "rows" && FILENAME ~ /\.(h|cuh|cu)$/ { read_enumerators($0) }
 mode == "rows" && FILENAME == "-" {
@@ -107,12 +114,13 @@ mode == "compare" && $1 ~ /^[0-9]+$/ && FILENAME == budget { recorded[$8] = $0 }
 mode == "compare" && FILENAME != budget {
   if ($8 in now) complain($8 ": two kernels of this name")
   now[$8] = $0
-  if ($9 == "dynamic") complain($8 ": dynamic shared memory: a line `dynamic KERNEL BYTES` says how much at most")
-  cause = ""
-  if ($3 + $4 > 0) cause = $3 " bytes of spill stores, " $4 " of loads"
-  if ($7 + 0 < 50) cause = cause (cause == "" ? "" : ", ") "occupancy " $7
-  key = find(reason, $8)
-  if (cause != "" && !(key != "" && reason[key])) complain($8 ": " cause ", and no reason: a line `why KERNEL TEXT` gives it")
+  if ($9 == "dynamic") complain($8 ": dynamic shared memory, and no line `dynamic KERNEL BYTES`")
+  if ($3 + $4 > 0 && find(spills_reason, $8) == "") {
+    complain($8 ": " $3 " bytes of spill stores, " $4 " of loads, and no line `spills KERNEL REASON`")
+  }
+  if ($7 + 0 < 50 && find(occupancy_reason, $8) == "") {
+    complain($8 ": " $1 " registers, occupancy " $7 ", and no line `occupancy KERNEL REASON`")
+  }
   if (!($8 in recorded)) {
     complain($8 ": not in the budget")
     next
@@ -127,11 +135,8 @@ mode == "compare" && FILENAME != budget {
 END {
   if (mode == "compare") {
     for (name in recorded) if (!(name in now)) complain(name ": in the budget, but no such kernel")
-    for (key in reason) {
-      found = 0
-      for (name in now) if (covers(key, name)) found = 1
-      if (!found) complain(key ": a reason for no kernel")
-    }
+    for (key in spills_reason) expect_kernel(key)
+    for (key in occupancy_reason) expect_kernel(key)
     for (name in now) ++kernels
     if (kernels == 0) complain("no kernel was found")
     if (better) print "less than the budget is enough for " better " kernels (--update lowers it)"

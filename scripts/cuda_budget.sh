@@ -164,12 +164,12 @@ if $update; then
 #   registers a thread; shared bytes a block, those of \`dynamic\` included; bytes of spill stores, spill loads and stack a
 #   thread; threads of a block; occupancy: warps of the 64 that an SM can hold.
 # Lines that the script keeps; KERNEL is a name below, or one up to a bracket or comma:
-#   dynamic KERNEL BYTES   the most that a launch asks for besides
-#   why KERNEL TEXT        why it spills, or why its occupancy is below half
+#   dynamic KERNEL BYTES      the most shared memory that a launch asks for besides
+#   spills KERNEL REASON
+#   occupancy KERNEL REASON   where it is below half
 nvcc $nvcc_version
-
 END
-    grep -E '^(dynamic|why) ' "$budget" | LC_ALL=C sort || true
+    grep -E '^(dynamic|spills|occupancy) ' "$budget" | LC_ALL=C sort || true
     printf '\nregisters shared stores loads stack block occupancy kernel\n'
     cut -f 1 "$rows"
   } >"$rows.new"

@@ -36,21 +36,21 @@ file(MAKE_DIRECTORY ${WORK})
 set(tile "sample/tile_kernel<true,double>")
 set(held "sample/held_kernel")
 set(map "sample/map_kernel<kExp,float>")
-set(why_tile "${tile}: 1248 bytes of spill stores, 1464 of loads, and no reason: a line `why KERNEL TEXT` gives it")
-set(how_much "${held}: dynamic shared memory: a line `dynamic KERNEL BYTES` says how much at most")
+set(spilled "${tile}: 1248 bytes of spill stores, 1464 of loads, and no line `spills KERNEL REASON`")
+set(how_much "${held}: dynamic shared memory, and no line `dynamic KERNEL BYTES`")
 
 run()
 expect("no budget" 1 "cuda_budget.sh: no ${budget} (--update writes it)")
 run(--update)
-expect("a new budget" 1 "${how_much}" "${why_tile}")
+expect("a new budget" 1 "${how_much}" "${spilled}")
 
 # What a person writes survives; the figures are those of the recorded output.
-file(APPEND ${budget} "why sample/tile_kernel 48 values a thread\ndynamic ${held} 150000\n")
+file(APPEND ${budget} "spills sample/tile_kernel 48 values a thread\ndynamic ${held} 150000\n")
 run(--update)
 expect("a full budget" 0 "3 kernels within the budget")
 file(READ ${budget} good)
 foreach(line IN ITEMS
-        "why sample/tile_kernel 48 values a thread"
+        "spills sample/tile_kernel 48 values a thread"
         "       32   8192   1248  1464  1008   512      100% ${tile}"
         "       10 150000      0     0     0  1024       50% ${held}")
   string(FIND "${good}" "\n${line}\n" at)
@@ -84,17 +84,22 @@ planted("\n[^\n]*${held}\n" "\n")
 expect("a line lost" 1 "${held}: not in the budget")
 planted("(\n[^\n]*)${held}\n" "\\\\1${held}\\\\1sample/gone_kernel<float>\n")
 expect("a kernel gone" 1 "sample/gone_kernel<float>: in the budget, but no such kernel")
-planted("why sample/tile_kernel[^\n]*" "")
-expect("a spill without a reason" 1 "${why_tile}")
-planted("why sample/tile_kernel[^\n]*" "why sample/tile_kernel")
-expect("an empty reason" 1 "${why_tile}")
-planted("why sample/tile_kernel" "why sample/tile")
-expect("a reason for another name" 1 "${why_tile}" "sample/tile: a reason for no kernel")
+planted("spills sample/tile_kernel[^\n]*" "")
+expect("a spill without a reason" 1 "${spilled}")
+planted("spills sample/tile_kernel[^\n]*" "spills sample/tile_kernel")
+expect("an empty reason" 1 "${spilled}")
+planted("spills sample/tile_kernel" "spills sample/tile")
+expect("a reason for another name" 1 "${spilled}" "sample/tile: a reason for no kernel")
+planted("spills sample/tile_kernel" "occupancy sample/tile_kernel")
+expect("a reason for another thing" 1 "${spilled}")
 planted("dynamic ${held} [^\n]*\n" "")
 expect("dynamic shared memory of unknown size" 1 "${how_much}" "${less}")
 planted("dynamic ${held} " "dynamic sample/map_kernel 100000\ndynamic ${held} ")
 expect("below half without a reason" 1
-       "${map}: occupancy 25%, and no reason: a line `why KERNEL TEXT` gives it"
+       "${map}: 8 registers, occupancy 25%, and no line `occupancy KERNEL REASON`"
+       "${map}: 100000 bytes of shared memory, recorded 0" "${map}: occupancy 25%, recorded 100%")
+planted("dynamic ${held} " "dynamic sample/map_kernel 100000\noccupancy sample/map_kernel of no matter\ndynamic ${held} ")
+expect("more than recorded, with a reason" 1
        "${map}: 100000 bytes of shared memory, recorded 0" "${map}: occupancy 25%, recorded 100%")
 
 file(REMOVE_RECURSE ${WORK})
