@@ -132,9 +132,13 @@ Case softmax_case(const Arguments& a) {
   const auto x = input<T>(m.size(), -4, 4), y = output<T>(m.size());
   return {.run =
               [=] {
-                const auto kernel =
-                    kLog ? kernels::log_softmax_forward<T> : kernels::softmax_forward<T>;
-                kernel(cpu_context(), m.outer, m.n, m.inner, x.data(), y.data());
+                if (kLog) {
+                  kernels::log_softmax_forward<T>(
+                      cpu_context(), m.outer, m.n, m.inner, x.data(), y.data());
+                } else {
+                  kernels::softmax_forward<T>(
+                      cpu_context(), m.outer, m.n, m.inner, x.data(), y.data());
+                }
               },
           .check =
               [=] {
