@@ -70,7 +70,8 @@ compile() (
     cat "$stem.log" >&2
     return 1
   fi
-  grep -E '\.entry |^\.(max|req)ntid|oche_dynamic_shared' "$stem.keep"/*.ptx >"$stem.ptx" || true
+  set +f
+  grep -hE '\.entry |^\.(max|req)ntid|oche_dynamic_shared' "$stem.keep"/*.ptx >"$stem.ptx" || [[ $? -eq 1 ]]
   printf '%s\n' "$nvcc_version ${kept[*]}" >"$stem.command"
   mv "$stem.log" "$stem.ptxas"
   rm -rf -- "$stem.keep"
@@ -99,7 +100,7 @@ compile_all() {
 # bytes of stack, threads of a block (as by the launch bounds, else 256), 1 iff it has dynamic shared memory, file, name.
 figures() {
   awk -v OFS='\t' -v file="${1##*/}" -v quote="'" '
-    FILENAME ~ /\.ptx$/ && /\.entry / { entry = $0; sub(/.*\.entry /, "", entry); sub(/[( ].*/, "", entry) }
+    FILENAME ~ /\.ptx$/ && /\.entry / { entry = $0; sub(/.*\.entry /, "", entry); sub(/[( ].*/, "", entry); in_ptx[entry] }
     FILENAME ~ /\.ptx$/ && /ntid/ { gsub(/,/, ""); block[entry] = $2 * ($3 ? $3 : 1) * ($4 ? $4 : 1) }
     FILENAME ~ /\.ptx$/ && /oche_dynamic_shared/ && !/\.extern/ { dynamic[entry] = 1 }
     FILENAME ~ /\.ptx$/ { next }
@@ -116,6 +117,7 @@ figures() {
     }
     END {
       for (n in names) {
+        if (n in registers && !(n in in_ptx)) { print n ": not in " file ".ptx" >"/dev/stderr"; exit 1 }
         print registers[n] + 0, shared[n] + 0, stores[n] + 0, loads[n] + 0, stack[n] + 0,
             n in block ? block[n] : 256, dynamic[n] + 0, file, n
       }
