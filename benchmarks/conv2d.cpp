@@ -73,7 +73,7 @@ template <typename T>
 Case weight_grad_case(const Conv2dShape& s, bool relu) {
   const Operands<T> in(s, relu);
   const auto grad_w = output<T>(weight_size(s));
-  const auto workspace = output<T>(kernels::conv2d_weight_grad_workspace(s));
+  const auto workspace = output<T>(kernels::conv2d_weight_grad_workspace(cpu_context(), s));
   return {.run =
               [=] {
                 kernels::conv2d_weight_grad<T>(cpu_context(),

@@ -33,18 +33,13 @@ inline kernels::Conv2dShape conv2d_shape(const Arguments& a) {
   if (s.out_h() < 1 || s.out_w() < 1) {
     throw std::invalid_argument("conv2d: the kernel is larger than the padded image");
   }
+  // These throw where a tensor would be too large.
+  volume({s.N, s.H, s.W, s.C});
+  volume({s.N, s.out_h(), s.out_w(), s.out_C});
+  volume({s.kernel_h, s.kernel_w, s.C / s.groups, s.out_C});
   return s;
 }
 
-inline int64_t input_size(const kernels::Conv2dShape& s) {
-  return volume({s.N, s.H, s.W, s.C});
-}
-inline int64_t output_size(const kernels::Conv2dShape& s) {
-  return volume({s.N, s.out_h(), s.out_w(), s.out_C});
-}
-inline int64_t weight_size(const kernels::Conv2dShape& s) {
-  return volume({s.kernel_h, s.kernel_w, s.C / s.groups, s.out_C});
-}
 // Taps in the padding included.
 inline double conv2d_flops(const kernels::Conv2dShape& s) {
   return 2.0 * static_cast<double>(output_size(s)) *
@@ -63,15 +58,11 @@ inline kernels::Pool2dShape pool2d_shape(const Arguments& a) {
   if (kernel > 16 || s.H + 2 * s.padding < kernel || s.W + 2 * s.padding < kernel) {
     throw std::invalid_argument("pool2d: expected kernel <= 16 that fits the padded image");
   }
+  volume({s.N, s.H, s.W, s.C});  // throw where a tensor would be too large
+  volume({s.N, s.out_h(), s.out_w(), s.C});
   return s;
 }
 
-inline int64_t input_size(const kernels::Pool2dShape& s) {
-  return volume({s.N, s.H, s.W, s.C});
-}
-inline int64_t output_size(const kernels::Pool2dShape& s) {
-  return volume({s.N, s.out_h(), s.out_w(), s.C});
-}
 inline double pool2d_flops(const kernels::Pool2dShape& s) {
   return static_cast<double>(output_size(s)) * static_cast<double>(s.kernel * s.kernel);
 }

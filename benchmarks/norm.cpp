@@ -22,7 +22,7 @@ template <typename T>
 Case statistics_case(const Arguments& a) {
   const Matrix m(a);
   const auto x = input<T>(m.size(), -2, 3), mean = output<T>(m.C), var = output<T>(m.C);
-  const auto workspace = output<double>(kernels::batch_norm_workspace(m.rows, m.C));
+  const auto workspace = output<double>(kernels::batch_norm_workspace(cpu_context(), m.rows, m.C));
   return {
       .run =
           [=] {
@@ -95,7 +95,7 @@ Case backward_case(const Arguments& a) {
   const Normed<T> in(m);
   const auto g = input<T>(m.size(), -1, 2, 2), grad_x = output<T>(m.size());
   const auto grad_weight = output<T>(m.C), grad_bias = output<T>(m.C);
-  const auto workspace = output<double>(kernels::batch_norm_workspace(m.rows, m.C));
+  const auto workspace = output<double>(kernels::batch_norm_workspace(cpu_context(), m.rows, m.C));
   return {.run =
               [=] {
                 kernels::batch_norm_backward<T>(cpu_context(),

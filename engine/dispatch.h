@@ -13,19 +13,26 @@
 
 namespace oche {
 
-// Calls f.operator()<T>(context) for the context of `device`. Overload resolution on the context
-// picks the back end.
-template <typename T, typename F>
-void dispatch_device(Device device, F&& f) {
-  if (DryRun::active()) return;
+// f(context) for the context of `device`, in a dry run too: for what a back end decides without
+// running anything, such as the size of a workspace. Overload resolution on the context picks the
+// back end.
+template <typename F>
+auto with_context(Device device, F&& f) {
   switch (device.type) {
     case DeviceType::kCpu:
-      return f.template operator()<T>(cpu_context());
+      return f(cpu_context());
     case DeviceType::kCuda:
       break;
   }
   throw std::invalid_argument(
       fmt::format("{}: this build has no back end for device {}", current_op(), to_string(device)));
+}
+
+// Calls f.operator()<T>(context).
+template <typename T, typename F>
+void dispatch_device(Device device, F&& f) {
+  if (DryRun::active()) return;
+  with_context(device, [&](auto& ctx) { f.template operator()<T>(ctx); });
 }
 
 // For f32 and f64; throws for others.

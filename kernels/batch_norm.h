@@ -11,7 +11,7 @@ namespace oche::kernels {
 
 // mean[c], var[c]: the batch mean and the population variance, accumulated in double over fixed
 // blocks of rows around the block's first row, merged in fixed order (no cancellation when |mean|
-// >> deviation). `workspace`: batch_norm_workspace(rows, C) doubles.
+// >> deviation). `workspace`: batch_norm_workspace(ctx, rows, C) doubles.
 template <typename T>
 void batch_norm_statistics(
     CpuContext&, int64_t rows, int64_t C, const T* x, T* mean, T* var, double* workspace);
@@ -75,7 +75,7 @@ void batch_norm_backward(CudaContext&,
                          T* grad_bias,
                          double* workspace);
 
-// Enough on either back end.
-int64_t batch_norm_workspace(int64_t rows, int64_t C);
+int64_t batch_norm_workspace(const CpuContext&, int64_t rows, int64_t C);
+int64_t batch_norm_workspace(const CudaContext&, int64_t rows, int64_t C);
 
 }  // namespace oche::kernels

@@ -2,7 +2,6 @@
 // alone, so that neither the threads of a processor nor the size of a device can change a result.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 namespace oche::kernels {
@@ -12,12 +11,6 @@ constexpr int64_t kSumRows = 256;    // rows whose column sums are kept in the e
 
 inline int64_t ceil_div(int64_t a, int64_t b) {
   return (a + b - 1) / b;
-}
-
-// Rows of a (rows, C) matrix whose batch norm sums a device keeps in a block: of 4096 elements, a
-// quarter of what the CPU takes, so that a batch of 64 fills it.
-inline int64_t device_norm_rows(int64_t C) {
-  return std::clamp<int64_t>(4096 / std::max<int64_t>(1, C), 32, 1024);
 }
 
 }  // namespace oche::kernels

@@ -30,6 +30,16 @@ struct Conv2dShape {
   }
 };
 
+constexpr int64_t input_size(const Conv2dShape& s) {  // in elements, as those below
+  return s.N * s.H * s.W * s.C;
+}
+constexpr int64_t output_size(const Conv2dShape& s) {
+  return s.N * s.out_h() * s.out_w() * s.out_C;
+}
+constexpr int64_t weight_size(const Conv2dShape& s) {
+  return s.kernel_h * s.kernel_w * (s.C / s.groups) * s.out_C;
+}
+
 // x, gate: (N, H, W, C). w: (kernel_h, kernel_w, C/groups, out_C). y: (N, out_h, out_w, out_C),
 // overwritten.
 template <typename T>
@@ -64,10 +74,7 @@ void conv2d_weight_grad(CudaContext&,
                         const T* grad_y,
                         T* grad_w,
                         T* workspace);
-int64_t conv2d_weight_grad_workspace(const Conv2dShape&);  // on the CPU
-inline int64_t conv2d_weight_grad_workspace(const CpuContext&, const Conv2dShape& shape) {
-  return conv2d_weight_grad_workspace(shape);
-}
+int64_t conv2d_weight_grad_workspace(const CpuContext&, const Conv2dShape&);
 int64_t conv2d_weight_grad_workspace(const CudaContext&, const Conv2dShape&);
 
 // grad_x and grad_w of the two functions above, bit for bit, in one pass over grad_y and x.

@@ -18,6 +18,13 @@ struct Pool2dShape {
   constexpr int64_t out_w() const { return (W + 2 * padding - kernel) / stride + 1; }
 };
 
+constexpr int64_t input_size(const Pool2dShape& s) {  // in elements
+  return s.N * s.H * s.W * s.C;
+}
+constexpr int64_t output_size(const Pool2dShape& s) {
+  return s.N * s.out_h() * s.out_w() * s.C;
+}
+
 // y: (N, out_h, out_w, C). index, same shape: the winning tap r * kernel + s; the first in scan
 // order wins a tie. A NaN wins.
 template <typename T>

@@ -6,6 +6,7 @@
 
 #include "kernels/conv2d.h"
 #include "kernels/gemm.h"
+#include "tests/support/kernel_cases.h"
 #include "tests/support/kernel_check.h"
 #include "tests/support/reference_conv.h"
 
@@ -60,33 +61,6 @@ const Conv2dShape kConvolutions[] = {
     {1, 7, 7, 64, 3, 3, 33, 1, 2, 4, 2},
 };
 
-std::string text(const Conv2dShape& s) {
-  std::string t;
-  for (int64_t v : {s.N,
-                    s.H,
-                    s.W,
-                    s.C,
-                    s.kernel_h,
-                    s.kernel_w,
-                    s.out_C,
-                    s.groups,
-                    s.stride,
-                    s.padding,
-                    s.dilation})
-    t += std::to_string(v) + ' ';
-  return t;
-}
-
-int64_t input_size(const Conv2dShape& s) {
-  return s.N * s.H * s.W * s.C;
-}
-int64_t output_size(const Conv2dShape& s) {
-  return s.N * s.out_h() * s.out_w() * s.out_C;
-}
-int64_t weight_size(const Conv2dShape& s) {
-  return s.kernel_h * s.kernel_w * (s.C / s.groups) * s.out_C;
-}
-
 enum class Gate { kNone, kInput, kOther };
 
 struct Sample {
@@ -124,14 +98,14 @@ Results<T> run(CpuContext& ctx, const Conv2dShape& s, const Sample& sample) {
                        grad_y = as<T>(sample.grad_y);
   const T* g = sample.gate.empty() ? nullptr : gate.data();
   Results<T> out{poison<T>(output_size(s)), poison<T>(input_size(s)), poison<T>(weight_size(s))};
-  std::vector<T> workspace = poison<T>(kernels::conv2d_weight_grad_workspace(s));
+  std::vector<T> workspace = poison<T>(kernels::conv2d_weight_grad_workspace(ctx, s));
   kernels::conv2d_forward<T>(ctx, s, x.data(), g, w.data(), out.y.data());
   kernels::conv2d_input_grad<T>(ctx, s, grad_y.data(), g, w.data(), out.grad_x.data());
   kernels::conv2d_weight_grad<T>(
       ctx, s, x.data(), g, grad_y.data(), out.grad_w.data(), workspace.data());
 
   std::vector<T> grad_x = poison<T>(input_size(s)), grad_w = poison<T>(weight_size(s));
-  workspace = poison<T>(kernels::conv2d_weight_grad_workspace(s));
+  workspace = poison<T>(kernels::conv2d_weight_grad_workspace(ctx, s));
   kernels::conv2d_backward<T>(
       ctx, s, x.data(), g, grad_y.data(), w.data(), grad_x.data(), grad_w.data(), workspace.data());
   CHECK(grad_x == out.grad_x);

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "kernels/elementwise.h"
+#include "tests/support/kernel_cases.h"
 #include "tests/support/kernel_check.h"
 
 namespace oche {
@@ -15,17 +16,6 @@ using ref::Values;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr Unary kUnaries[] = {Unary::kNegate,
-                              Unary::kExp,
-                              Unary::kLog,
-                              Unary::kSqrt,
-                              Unary::kSigmoid,
-                              Unary::kTanh,
-                              Unary::kReciprocal,
-                              Unary::kAbs,
-                              Unary::kSign};
-constexpr Binary kBinaries[] = {
-    Binary::kAdd, Binary::kSubtract, Binary::kMultiply, Binary::kDivide, Binary::kGate};
 
 template <typename T>
 std::vector<T> run_unary(CpuContext& ctx, Unary f, const std::vector<T>& x) {

@@ -3,6 +3,7 @@
 
 #include "kernels/batch_norm.h"
 #include "kernels/pool2d.h"
+#include "tests/support/kernel_cases.h"
 #include "tests/support/kernel_check.h"
 
 namespace oche {
@@ -31,20 +32,6 @@ const Pool2dShape kPools[] = {
     {.N = 1, .H = 17, .W = 17, .C = 1, .kernel = 16, .stride = 1, .padding = 3},
     {.N = 4, .H = 32, .W = 32, .C = 16, .kernel = 3, .padding = 1},  // many blocks
 };
-
-int64_t input_size(const Pool2dShape& s) {
-  return s.N * s.H * s.W * s.C;
-}
-int64_t output_size(const Pool2dShape& s) {
-  return s.N * s.out_h() * s.out_w() * s.C;
-}
-
-std::string text(const Pool2dShape& s) {
-  std::string t;
-  for (int64_t v : {s.N, s.H, s.W, s.C, s.kernel, s.stride, s.padding})
-    t += std::to_string(v) + ' ';
-  return t;
-}
 
 template <typename T>
 struct Pooled {
@@ -97,7 +84,7 @@ struct Statistics {
 template <typename T>
 Statistics<T> run_statistics(CpuContext& ctx, int64_t rows, int64_t C, const Values& x) {
   Statistics<T> s{poison<T>(C), poison<T>(C)};
-  auto workspace = poison<double>(kernels::batch_norm_workspace(rows, C));
+  auto workspace = poison<double>(kernels::batch_norm_workspace(ctx, rows, C));
   kernels::batch_norm_statistics<T>(
       ctx, rows, C, as<T>(x).data(), s.mean.data(), s.var.data(), workspace.data());
   return s;
@@ -119,7 +106,7 @@ NormGradients<T> run_backward(CpuContext& ctx,
                               const std::vector<T>& weight,
                               bool want_x = true) {
   NormGradients<T> d{poison<T>(n.rows * n.C), poison<T>(n.C), poison<T>(n.C)};
-  auto workspace = poison<double>(kernels::batch_norm_workspace(n.rows, n.C));
+  auto workspace = poison<double>(kernels::batch_norm_workspace(ctx, n.rows, n.C));
   kernels::batch_norm_backward<T>(ctx,
                                   n.rows,
                                   n.C,

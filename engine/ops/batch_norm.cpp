@@ -28,6 +28,14 @@ Tensor row_mean(const Tensor& x) {
   return row_sum(x) * (1.0 / static_cast<double>(rows(x)));
 }
 
+// For the partial sums over the rows.
+Tensor workspace_for(const Tensor& x) {
+  const int64_t size = with_context(x.device(), [&](const auto& ctx) {
+    return kernels::batch_norm_workspace(ctx, rows(x), channels(x));
+  });
+  return Tensor::empty({size}, DType::kFloat64, x.device());
+}
+
 template <typename T>
 const T* optional_data(Inputs in, size_t i) {
   return i < in.size() ? in[i].data<T>() : nullptr;
@@ -68,8 +76,7 @@ struct BatchNormBackward final : Op {
   }
   void forward(Inputs in, Outputs out) const override {
     const int64_t M = rows(in[1]), C = channels(in[1]);
-    const Tensor partials =
-        Tensor::empty({kernels::batch_norm_workspace(M, C)}, DType::kFloat64, in[1].device());
+    const Tensor partials = workspace_for(in[1]);
     dispatch(in[1], [&]<typename T>(auto& ctx) {
       kernels::batch_norm_backward<T>(ctx,
                                       M,
@@ -150,8 +157,7 @@ struct BatchNorm final : Op {  // (x [, weight, bias]) -> (y, mean, var)
   }
   void forward(Inputs in, Outputs out) const override {
     const int64_t M = rows(in[0]), C = channels(in[0]);
-    const Tensor partials =
-        Tensor::empty({kernels::batch_norm_workspace(M, C)}, DType::kFloat64, in[0].device());
+    const Tensor partials = workspace_for(in[0]);
     dispatch(in[0], [&]<typename T>(auto& ctx) {
       T *mean = out[1].mutable_data<T>(), *var = out[2].mutable_data<T>();
       kernels::batch_norm_statistics<T>(

@@ -89,6 +89,13 @@ void check_dtypes(std::string_view op, Inputs in) {
   }
 }
 
+// For the partial sums of a weight gradient.
+Tensor workspace_for(const Tensor& x, const kernels::Conv2dShape& s) {
+  const int64_t size = with_context(
+      x.device(), [&](const auto& ctx) { return kernels::conv2d_weight_grad_workspace(ctx, s); });
+  return Tensor::empty({size}, x.dtype(), x.device());
+}
+
 // Inputs of each: its two linear arguments, then the gate if there is one.
 struct ConvOp : Op {
   explicit ConvOp(Conv2dOptions options) : o(options) {}
@@ -189,8 +196,7 @@ struct Conv2dWeightGrad final : ConvOp {  // (x, g) -> dw
   }
   void forward(Inputs in, Outputs out) const override {
     const kernels::Conv2dShape s = describe(in[0].shape(), w_shape, o);
-    const Tensor partials =
-        Tensor::empty({kernels::conv2d_weight_grad_workspace(s)}, in[0].dtype(), in[0].device());
+    const Tensor partials = workspace_for(in[0], s);
     dispatch(in[0], [&]<typename T>(auto& ctx) {
       kernels::conv2d_weight_grad<T>(ctx,
                                      s,
@@ -231,8 +237,7 @@ struct Conv2dBackward final : Op {
   }
   void forward(Inputs in, Outputs out) const override {
     const kernels::Conv2dShape s = describe(in[0].shape(), in[2].shape(), o);
-    const Tensor partials =
-        Tensor::empty({kernels::conv2d_weight_grad_workspace(s)}, in[0].dtype(), in[0].device());
+    const Tensor partials = workspace_for(in[0], s);
     dispatch(in[0], [&]<typename T>(auto& ctx) {
       kernels::conv2d_backward<T>(ctx,
                                   s,

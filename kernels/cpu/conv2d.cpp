@@ -86,7 +86,7 @@ void conv2d_backward(CpuContext& ctx,
   merge_partials(ctx, weight_grad_blocks(shape), weight_size(shape), workspace, grad_w);
 }
 
-int64_t conv2d_weight_grad_workspace(const Conv2dShape& shape) {
+int64_t conv2d_weight_grad_workspace(const CpuContext&, const Conv2dShape& shape) {
   return weight_grad_blocks(shape) * weight_size(shape);
 }
 

@@ -39,8 +39,4 @@ Conv2dWay<T> patches_way();  // anything
 inline int64_t weight_grad_blocks(const Conv2dShape& s) {
   return std::clamp<int64_t>(s.N * s.out_h() * s.out_w() / 512, 1, 64);
 }
-inline int64_t weight_size(const Conv2dShape& s) {
-  return s.kernel_h * s.kernel_w * (s.C / s.groups) * s.out_C;
-}
-
 }  // namespace oche::kernels

@@ -1,172 +1,23 @@
 // Batch normalisation over the rows of a (rows, C) matrix on a CUDA device.
-//
-// Sums over rows: a block of rows each to a team of threads, four rows at a time in the element
-// type, beyond that in double; a second kernel merges the blocks.
 #include <cmath>
 
 #include "kernels/batch_norm.h"
-#include "kernels/cuda/teams.cuh"
+#include "kernels/cuda/batch_norm_sums.cuh"
 
 namespace oche::kernels {
 namespace {
 
 using namespace cuda;
 
-// What block_sums() adds up in W columns: pairs (u, v). at(row, column) is the same for one block.
-
-// Elements around those of the block's first row, and their squares.
-template <typename T>
-struct AroundFirst {
-  const T* x;
-  int64_t C;
-
-  template <int W>
-  struct Columns {
-    const T* x;
-    Vec<T, W> shift;
-    __device__ void add(int64_t i, T (&u)[W], T (&v)[W]) const {
-      const Vec<T, W> value = Vec<T, W>::load(x + i);
-#pragma unroll
-      for (int j = 0; j < W; ++j) {
-        const T d = value[j] - shift[j];
-        u[j] += d;
-        v[j] = fma(d, d, v[j]);
-      }
-    }
-  };
-  template <int W>
-  __device__ Columns<W> at(int64_t row, int64_t column) const {
-    return {x, Vec<T, W>::load(x + row * C + column)};
-  }
-};
-
-// Gradients, and their products with the deviations from the mean.
-template <typename T>
-struct WithDeviation {
-  const T *g, *x, *mean;
-
-  template <int W>
-  struct Columns {
-    const T *g, *x;
-    T mean[W];
-    __device__ void add(int64_t i, T (&u)[W], T (&v)[W]) const {
-      const Vec<T, W> grad = Vec<T, W>::load(g + i), value = Vec<T, W>::load(x + i);
-#pragma unroll
-      for (int j = 0; j < W; ++j) {
-        u[j] += grad[j];
-        v[j] = fma(grad[j], value[j] - mean[j], v[j]);
-      }
-    }
-  };
-  template <int W>
-  __device__ Columns<W> at(int64_t, int64_t column) const {
-    Columns<W> c{g, x, {}};
-#pragma unroll
-    for (int j = 0; j < W; ++j) c.mean[j] = mean[column + j];
-    return c;
-  }
-};
-
-// total += (u, v) over the rows first, first + step, ... (R of them).
-template <int R, int W, typename T, typename Columns>
-__device__ void add_rows(const Columns& columns,
-                         int64_t first,
-                         int64_t step,
-                         double (&total)[2 * W]) {
-  T u[W] = {}, v[W] = {};
-#pragma unroll
-  for (int r = 0; r < R; ++r) columns.add(first + r * step, u, v);
-#pragma unroll
-  for (int j = 0; j < W; ++j) {
-    total[j] += u[j];
-    total[W + j] += v[j];
-  }
-}
-
-// sums (blocks, 2, C): of u, then of v. An item is W columns of a block of `step` rows.
-template <int W, typename T, typename Terms>
-__global__ void __launch_bounds__(kBlockSize) block_sums_kernel(int64_t items,
-                                                                Divider wide,
-                                                                int64_t rows,
-                                                                int64_t step,
-                                                                int lanes,
-                                                                Terms terms,
-                                                                double* __restrict__ sums) {
-  constexpr int kGroup = 4;
-  const Team<false> team(lanes);
-  team.for_items(items, [&](int64_t item, bool live) {
-    double total[2 * W] = {};
-    const int64_t b = wide.quotient(item), column = wide.rest(item, b) * W;
-    const int64_t C = wide.divisor() * W, first = b * step;
-    if (live) {
-      const auto columns = terms.template at<W>(first, column);
-      const int64_t rest = rows - first, end = rest < step ? rest : step, stride = lanes * C;
-      const int64_t from = first * C + column;
-      int64_t k = team.lane;
-      for (; k + (kGroup - 1) * lanes < end; k += kGroup * lanes) {
-        add_rows<kGroup, W, T>(columns, from + k * C, stride, total);
-      }
-      for (; k < end; k += lanes) add_rows<1, W, T>(columns, from + k * C, stride, total);
-    }
-    team.merge(total, Plus{});
-    if (live && team.lane == 0) {
-#pragma unroll
-      for (int j = 0; j < W; ++j) {
-        sums[2 * b * C + column + j] = total[j];
-        sums[(2 * b + 1) * C + column + j] = total[W + j];
-      }
-    }
-  });
-}
-
-// body(W) with the widest vectors that the shape and the pointers allow, as a constant.
-template <typename T, typename Body, typename... Pointers>
-void with_width(int64_t C, const Body& body, const Pointers*... p) {
-  constexpr int kWidth = 16 / sizeof(T);
-  if (vector_width<T>(C) == kWidth && aligned<kWidth>(p...)) {
-    body(std::integral_constant<int, kWidth>{});
-  } else {
-    body(std::integral_constant<int, 1>{});
-  }
-}
-
-template <typename T, typename Terms, typename... Pointers>
-void block_sums(CudaContext& ctx,
-                int64_t rows,
-                int64_t C,
-                const Terms& terms,
-                double* sums,
-                const Pointers*... read) {
-  const int64_t step = device_norm_rows(C);
-  const int lanes = column_lanes(std::min(rows, step), vector_width<T>(C) * sizeof(T));
-  with_width<T>(
-      C,
-      [&](auto width) {
-        constexpr int W = decltype(width)::value;
-        const int64_t items = ceil_div(rows, step) * (C / W);
-        CU_LAUNCH((block_sums_kernel<W, T, Terms>),
-                  team_grid(items, lanes),
-                  kBlockSize,
-                  0,
-                  ctx.stream(),
-                  items,
-                  Divider(C / W),
-                  rows,
-                  step,
-                  lanes,
-                  terms,
-                  sums);
-      },
-      read...);
-}
-
 // Merges the blocks of a channel. The mean first: the blocks' deviations from it then add up
-// without cancellation.
+// without cancellation. share, last_share: one over the rows of a block, and of the last one.
 template <typename T>
 __global__ void __launch_bounds__(kBlockSize)
     merge_statistics_kernel(int64_t rows,
                             int64_t C,
-                            int64_t step,
+                            int step,
+                            double share,
+                            double last_share,
                             int lanes,
                             const T* __restrict__ x,
                             const double* __restrict__ sums,
@@ -175,27 +26,29 @@ __global__ void __launch_bounds__(kBlockSize)
   const double all = rows > 0 ? static_cast<double>(rows) : 1.0;
   const Team<false> team(lanes);
   team.for_items(C, [&](int64_t c, bool live) {
-    // body(count, first element, sum of u, sum of v) for the blocks of this lane
+    // body(rows, one over them, first element, sum of u, sum of v) for the blocks of this lane
     const auto each = [&](const auto& body) {
       if (!live) return;
-      const int64_t stride = lanes * step;
-      for (int64_t first = team.lane * step, b = team.lane; first < rows;
-           first += stride, b += lanes) {
-        const int64_t rest = rows - first;
+      for (int64_t b = team.lane; b * step < rows; b += lanes) {
+        const int64_t first = b * step, rest = rows - first;
+        const double* const u = sums + 2 * b * C + c;
         body(static_cast<double>(rest < step ? rest : step),
+             rest > step ? share : last_share,
              static_cast<double>(x[first * C + c]),
-             sums[2 * b * C + c],
-             sums[(2 * b + 1) * C + c]);
+             u[0],
+             u[C]);
       }
     };
     double total[1] = {0};
-    each([&](double count, double shift, double u, double) { total[0] += fma(count, shift, u); });
+    each([&](double count, double, double shift, double u, double) {
+      total[0] += fma(count, shift, u);
+    });
     team.merge(total, Plus{});
     const double centre = total[0] / all;
     double spread[1] = {0};
-    each([&](double count, double shift, double u, double v) {
+    each([&](double count, double inverse, double shift, double u, double v) {
       // Of the block: d is how far its mean is from its first element, then from that of all.
-      double d = u / count;
+      double d = u * inverse;
       const double within = v - d * u;
       d = d + (shift - centre);
       spread[0] += fma(d * d, count, within);
@@ -344,13 +197,18 @@ dim3 strips(const CudaContext& ctx, int64_t rows, int64_t columns, int* width) {
 
 }  // namespace
 
+int64_t batch_norm_workspace(const CudaContext&, int64_t rows, int64_t C) {
+  return std::max<int64_t>(1, ceil_div(rows, block_rows(C))) * 2 * C;
+}
+
 template <typename T>
 void batch_norm_statistics(
     CudaContext& ctx, int64_t rows, int64_t C, const T* x, T* mean, T* var, double* workspace) {
   if (C == 0) return;
   block_sums<T>(ctx, rows, C, AroundFirst<T>{x, C}, workspace, x);
-  const int64_t step = device_norm_rows(C);
-  const int lanes = column_lanes(ceil_div(rows, step), sizeof(double));
+  const int64_t step = block_rows(C), blocks = ceil_div(rows, step);
+  const int64_t last = blocks > 0 ? rows - (blocks - 1) * step : 1;
+  const int lanes = column_lanes(blocks, sizeof(double));
   CU_LAUNCH(merge_statistics_kernel<T>,
             team_grid(C, lanes),
             kBlockSize,
@@ -358,7 +216,9 @@ void batch_norm_statistics(
             ctx.stream(),
             rows,
             C,
-            step,
+            static_cast<int>(step),
+            1 / static_cast<double>(step),
+            1 / static_cast<double>(last),
             lanes,
             x,
             workspace,
@@ -420,7 +280,7 @@ void batch_norm_backward(CudaContext& ctx,
                          double* workspace) {
   if (C == 0) return;
   block_sums<T>(ctx, rows, C, WithDeviation<T>{g, x, mean}, workspace, g, x);
-  const int64_t blocks = ceil_div(rows, device_norm_rows(C));
+  const int64_t blocks = ceil_div(rows, block_rows(C));
   const int lanes = column_lanes(blocks, sizeof(double));
   CU_LAUNCH(merge_gradients_kernel<T>,
             team_grid(C, lanes),

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/blocks.h"
 #include "kernels/conv2d.h"
 #include "kernels/cuda/context.h"
 
@@ -32,16 +33,9 @@ struct ConvExtents {
   int groups, H, W, out_h, out_w, kernel_h, kernel_w, stride, padding, dilation;
 };
 
-inline int64_t ceil_div(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
 inline int64_t output_pixels(const Conv2dShape& s) {
   return s.N * s.out_h() * s.out_w();
 }
-inline int64_t weight_size(const Conv2dShape& s) {
-  return s.kernel_h * s.kernel_w * (s.C / s.groups) * s.out_C;
-}
-
 // Neighbouring outputs of a row that a thread computes together.
 inline constexpr int kStrip = 4;
 

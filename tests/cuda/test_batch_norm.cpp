@@ -41,7 +41,7 @@ struct Statistics {
 Statistics<double> cpu_statistics(const Norm& n, const std::vector<double>& x) {
   CpuContext cpu(1);
   Statistics<double> s{std::vector<double>(n.C), std::vector<double>(n.C)};
-  std::vector<double> workspace(kernels::batch_norm_workspace(n.rows, n.C));
+  std::vector<double> workspace(kernels::batch_norm_workspace(cpu, n.rows, n.C));
   kernels::batch_norm_statistics<double>(
       cpu, n.rows, n.C, x.data(), s.mean.data(), s.var.data(), workspace.data());
   return s;
@@ -51,7 +51,7 @@ Statistics<double> cpu_statistics(const Norm& n, const std::vector<double>& x) {
 template <typename T>
 std::vector<T> device_statistics(CudaContext& ctx, const Norm& n, const T* x) {
   DeviceArray<T> s(ctx, 2 * n.C);
-  DeviceArray<double> workspace(ctx, kernels::batch_norm_workspace(n.rows, n.C));
+  DeviceArray<double> workspace(ctx, kernels::batch_norm_workspace(ctx, n.rows, n.C));
   kernels::batch_norm_statistics<T>(
       ctx, n.rows, n.C, x, s.data(), s.data() + n.C, workspace.data());
   return s.download();
@@ -129,7 +129,7 @@ TEMPLATE_TEST_CASE("cuda: normalisation and its gradients", "[cuda]", float, dou
       auto var = integers<double>(n.C, 1, 64, 6);
       for (double& v : var) v /= 16;
       std::vector<double> y(size), grad_x(size), grad_weight(n.C), grad_bias(n.C);
-      std::vector<double> workspace(kernels::batch_norm_workspace(n.rows, n.C));
+      std::vector<double> workspace(kernels::batch_norm_workspace(cpu, n.rows, n.C));
       kernels::batch_norm_forward<double>(cpu,
                                           n.rows,
                                           n.C,
@@ -177,7 +177,7 @@ TEMPLATE_TEST_CASE("cuda: normalisation and its gradients", "[cuda]", float, dou
       check_close(forward, y, 32 * epsilon);  // of terms up to 32
       const auto backward = [&](bool want_x) {
         DeviceArray<TestType> out(ctx, size), out_c(ctx, 2 * n.C);
-        DeviceArray<double> partials(ctx, kernels::batch_norm_workspace(n.rows, n.C));
+        DeviceArray<double> partials(ctx, kernels::batch_norm_workspace(ctx, n.rows, n.C));
         kernels::batch_norm_backward<TestType>(ctx,
                                                n.rows,
                                                n.C,

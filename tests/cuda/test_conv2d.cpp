@@ -4,6 +4,7 @@
 
 #include "kernels/conv2d.h"
 #include "tests/cuda/device.h"
+#include "tests/support/kernel_cases.h"
 
 namespace oche {
 namespace {
@@ -60,33 +61,6 @@ const Conv2dShape kConvolutions[] = {
     {1, 9, 5, 5, 2, 2, 3, 1, 3, 0, 2},
     {3, 31, 33, 3, 3, 3, 4, 1, 1, 1},
 };
-
-std::string text(const Conv2dShape& s) {
-  std::string t;
-  for (int64_t v : {s.N,
-                    s.H,
-                    s.W,
-                    s.C,
-                    s.kernel_h,
-                    s.kernel_w,
-                    s.out_C,
-                    s.groups,
-                    s.stride,
-                    s.padding,
-                    s.dilation})
-    t += std::to_string(v) + ' ';
-  return t;
-}
-
-int64_t input_size(const Conv2dShape& s) {
-  return s.N * s.H * s.W * s.C;
-}
-int64_t output_size(const Conv2dShape& s) {
-  return s.N * s.out_h() * s.out_w() * s.out_C;
-}
-int64_t weight_size(const Conv2dShape& s) {
-  return s.kernel_h * s.kernel_w * (s.C / s.groups) * s.out_C;
-}
 
 enum class Gate { kNone, kInput, kOther };
 

@@ -4,6 +4,7 @@
 
 #include "kernels/elementwise.h"
 #include "tests/cuda/device.h"
+#include "tests/support/kernel_cases.h"
 
 namespace oche {
 namespace {
@@ -14,17 +15,6 @@ using kernels::CudaContext;
 using kernels::Unary;
 using Indices = std::vector<int64_t>;
 
-constexpr Unary kUnaries[] = {Unary::kNegate,
-                              Unary::kExp,
-                              Unary::kLog,
-                              Unary::kSqrt,
-                              Unary::kSigmoid,
-                              Unary::kTanh,
-                              Unary::kReciprocal,
-                              Unary::kAbs,
-                              Unary::kSign};
-constexpr Binary kBinaries[] = {
-    Binary::kAdd, Binary::kSubtract, Binary::kMultiply, Binary::kDivide, Binary::kGate};
 constexpr int64_t kSizes[] = {0, 1, 3, 4, 5, 255, 1027, 40003};  // tails; more than one grid
 
 int64_t elements(const Indices& shape) {

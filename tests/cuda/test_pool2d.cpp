@@ -4,6 +4,7 @@
 
 #include "kernels/pool2d.h"
 #include "tests/cuda/device.h"
+#include "tests/support/kernel_cases.h"
 
 namespace oche {
 namespace {
@@ -28,20 +29,6 @@ const Pool2dShape kPools[] = {
     {.N = 1, .H = 17, .W = 17, .C = 1, .kernel = 16, .stride = 1, .padding = 3},
     {.N = 5, .H = 31, .W = 33, .C = 16, .kernel = 3, .padding = 1},  // more than one grid
 };
-
-int64_t input_size(const Pool2dShape& s) {
-  return s.N * s.H * s.W * s.C;
-}
-int64_t output_size(const Pool2dShape& s) {
-  return s.N * s.out_h() * s.out_w() * s.C;
-}
-
-std::string text(const Pool2dShape& s) {
-  std::string t;
-  for (int64_t v : {s.N, s.H, s.W, s.C, s.kernel, s.stride, s.padding})
-    t += std::to_string(v) + ' ';
-  return t;
-}
 
 // y and the index as one vector of numbers.
 template <typename T>
