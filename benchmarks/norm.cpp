@@ -135,16 +135,20 @@ struct Terms {
   Terms(int64_t K, int64_t n) : weights(input<T>(K, 0.05, 0.2)) {
     volume({K, n});
     std::vector<const T*> list;
+    std::vector<int64_t> order;
     for (int64_t k = 0; k < K; ++k) {
       x.push_back(input<T>(n, -1, 1, static_cast<uint32_t>(k) + 1));
       list.push_back(x.back().data());
+      order.push_back(k);
     }
     pointers = Buffer<const T*>(list);
+    places = Buffer<int64_t>(order);
   }
   double bytes() const { return static_cast<double>(x.size()) * x.front().bytes(); }
 
   std::vector<Buffer<T>> x;
   Buffer<const T*> pointers;
+  Buffer<int64_t> places;
   Buffer<T> weights;
 };
 
@@ -155,8 +159,13 @@ Case mixed_forward_case(const Arguments& a) {
   const auto y = output<T>(n);
   return {.run =
               [=] {
-                kernels::mixed_sum_forward<T>(
-                    cpu_context(), K, n, terms.pointers.data(), terms.weights.data(), y.data());
+                kernels::mixed_sum_forward<T>(cpu_context(),
+                                              K,
+                                              n,
+                                              terms.pointers.data(),
+                                              terms.weights.data(),
+                                              terms.places.data(),
+                                              y.data());
               },
           .check =
               [=] {
@@ -189,7 +198,9 @@ Case mixed_backward_case(const Arguments& a) {
                                                g.data(),
                                                terms.pointers.data(),
                                                terms.weights.data(),
+                                               terms.places.data(),
                                                pointers.data(),
+                                               K,
                                                grad_w.data(),
                                                workspace.data());
               },

@@ -1,11 +1,14 @@
 # The CUDA back end, ENABLE_CUDA=AUTO|ON|OFF. Sets
 #   OCHE_CUDA       true iff nvcc compiles it, which needs the toolkit and no device,
 #   OCHE_CUDA_HOST  true iff the host compiler can compile it for the execution model of tests/cuda_host,
+#   OCHE_CUDA_LIBRARY  what the engine links: the back end for devices; in a build for tests under sanitizers, which do not
+#                      watch a device, the one for the execution model; or nothing,
 #   OCHE_CUDA_STATUS  what to tell the user.
 # AUTO leaves out what cannot be built, ON insists on nvcc. The driver is never linked (-lcuda): without one the program
 # starts as well, and finds no device.
 set(OCHE_CUDA OFF)
 set(OCHE_CUDA_HOST OFF)
+set(OCHE_CUDA_LIBRARY "")
 set(CUDA_ARCHITECTURES 90-real 75-virtual CACHE STRING "What nvcc generates: code for an H100, and what other devices from
  compute capability 7.5 on translate at the first start")
 set(reason "")
@@ -46,6 +49,11 @@ if(NOT reason)
 endif()
 if(CUDAToolkit_FOUND AND CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64" AND CMAKE_SYSTEM_NAME STREQUAL "Linux" AND NOT ENABLE_FUZZERS)
   set(OCHE_CUDA_HOST ON)
+endif()
+if(OCHE_CUDA)
+  set(OCHE_CUDA_LIBRARY kernels_cuda)
+elseif(OCHE_CUDA_HOST AND BUILD_TESTS AND ENABLE_SANITIZERS)
+  set(OCHE_CUDA_LIBRARY $<BUILD_INTERFACE:kernels_cuda_host>)
 endif()
 if(reason)
   if(NOT ENABLE_CUDA STREQUAL "AUTO")

@@ -7,6 +7,7 @@
 
 #include <stdexcept>
 
+#include "engine/device.h"
 #include "engine/op.h"
 #include "engine/runtime.h"
 #include "engine/tensor.h"
@@ -22,7 +23,11 @@ auto with_context(Device device, F&& f) {
     case DeviceType::kCpu:
       return f(cpu_context());
     case DeviceType::kCuda:
+#ifdef OCHE_HAVE_CUDA
+      return f(cuda_context(device.index));
+#else
       break;
+#endif
   }
   throw std::invalid_argument(
       fmt::format("{}: this build has no back end for device {}", current_op(), to_string(device)));

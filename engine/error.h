@@ -38,6 +38,12 @@ class OutOfMemory : public std::runtime_error {
               std::string_view option);
 };
 
+// A device that is not there, or failed (exit 4).
+class DeviceError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 // A NaN or infinity (exit 5). `where` is the part of the work it arose in ("step 3, cell 2, edge
 // 5"; may be empty), `what` the op or parameter.
 class NonFinite : public std::runtime_error {

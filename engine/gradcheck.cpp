@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "engine/autograd.h"
+#include "engine/ops.h"
 #include "engine/random.h"
 
 namespace oche {
@@ -65,14 +66,18 @@ double numeric_derivative(const Differentiable& fn,
                           const Tensor& x,
                           int64_t i,
                           double h) {
-  const double centre = x.data<double>()[i];
+  const Tensor element = slice(reshape(x.detach(), {x.numel()}), 0, i, i + 1);
+  const double centre = element.item();
+  const auto move_to = [&](double value) {
+    element.assign(Tensor::full({1}, value, x.dtype(), x.device()));
+  };
   const auto at = [&](double offset) {
-    x.mutable_data<double>()[i] = centre + offset;
+    move_to(centre + offset);
     return evaluate(fn, inputs);
   };
   const double near = projected_difference(c, at(h), at(-h));
   const double far = projected_difference(c, at(2 * h), at(-2 * h));
-  x.mutable_data<double>()[i] = centre;
+  move_to(centre);
   return (8 * near - far) / (12 * h);
 }
 

@@ -134,7 +134,7 @@ double global_norm(const Weights& weights, const std::vector<Tensor>& tensors) {
   if (profile) profile.count(bytes_of(weights, 1));
   const std::vector<Tensor> dense = dense_gradients("global_norm", tensors, weights);
   if (dense.empty()) return 0;
-  double squares = 0;
+  const Tensor squares = Tensor::empty({1}, DType::kFloat64, weights[0].value.device());
   dispatch(weights[0].value, [&]<typename T>(auto& ctx) {
     std::vector<kernels::NormTensor<T>> list;
     list.reserve(dense.size());
@@ -148,10 +148,12 @@ double global_norm(const Weights& weights, const std::vector<Tensor>& tensors) {
         list.push_back({dense[i].numel(), 1, 1, x});
       }
     }
-    std::vector<double> workspace(kernels::squares_workspace<T>(list));
-    kernels::sum_squares<T>(ctx, list, &squares, workspace.data());
+    const Tensor workspace =
+        Tensor::empty({kernels::squares_workspace<T>(list)}, DType::kFloat64, squares.device());
+    kernels::sum_squares<T>(
+        ctx, list, squares.mutable_data<double>(), workspace.mutable_data<double>());
   });
-  return std::sqrt(squares);
+  return std::sqrt(squares.item());
 }
 
 double clip_factor(double norm, double limit) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "engine/device.h"
 #include "engine/types.h"
 
 namespace oche {
@@ -45,15 +46,15 @@ struct MemoryStats {
   // the process.
   int64_t peak_extent = 0;
 };
-MemoryStats memory_stats(Device device = {});
-void reset_peak_memory(Device device = {});
+MemoryStats memory_stats(Device device = default_device());
+void reset_peak_memory(Device device = default_device());
 // Gives memory that no tensor holds back to the system. Until then it is kept for the next tensors.
-void release_unused_memory(Device device = {});
+void release_unused_memory(Device device = default_device());
 
-// The bytes that tensors may take; at first, and at most, the memory of the machine. A larger
+// The bytes that tensors may take; at first, and at most, all memory of the device. A larger
 // allocation throws OutOfMemory. A dry run may take more.
-int64_t memory_limit(Device device = {});
-void set_memory_limit(int64_t bytes, Device device = {});
+int64_t memory_limit(Device device = default_device());
+void set_memory_limit(int64_t bytes, Device device = default_device());
 
 // While one lives, this thread's storages are counted but not allocated, and ops infer shapes but
 // do not run: a step can be walked through for its peak memory and its multiply-adds without

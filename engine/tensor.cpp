@@ -32,7 +32,7 @@ std::byte* first_byte(const TensorImpl& t, DType wanted) {
   return t.storage->data() + t.offset * size_of(t.dtype);
 }
 
-// Row-major copy of the elements into contiguous `target`.
+// Row-major copy of the elements into contiguous `target`, which is memory of the same device.
 template <typename T>
 void copy_out(const Tensor& source, T* target) {
   ProfileScope profile(ProfileKind::kOp, "copy");
@@ -42,6 +42,18 @@ void copy_out(const Tensor& source, T* target) {
     kernels::copy_strided<U>(
         ctx, source.shape(), source.data<U>(), source.strides(), target, dense);
   });
+}
+
+// The same into memory of any device.
+template <typename T>
+void copy_to(const Tensor& source, Device device, T* target) {
+  if (source.device() == device) return copy_out(source, target);
+  if (DryRun::active()) return;
+  ProfileScope profile(ProfileKind::kOp, "copy");
+  const int64_t bytes = source.numel() * size_of(source.dtype());
+  profile.count(2 * bytes);
+  const Tensor dense = source.is_contiguous() ? source : source.clone();
+  if (bytes > 0) copy_bytes(device, target, source.device(), dense.data<T>(), bytes);
 }
 
 }  // namespace
@@ -71,13 +83,16 @@ Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device
 }
 
 template <typename T>
-Tensor Tensor::from(std::span<const T> values, const Shape& shape) {
-  Tensor t = empty(shape, kDTypeOf<T>);
+Tensor Tensor::from(std::span<const T> values, const Shape& shape, Device device) {
+  Tensor t = empty(shape, kDTypeOf<T>, device);
   if (static_cast<int64_t>(values.size()) != t.numel()) {
     throw std::invalid_argument(
         fmt::format("tensor: {} values for shape {}", values.size(), to_string(shape)));
   }
-  if (!DryRun::active()) std::copy(values.begin(), values.end(), t.mutable_data<T>());
+  if (!DryRun::active()) {
+    const int64_t bytes = t.numel() * size_of(t.dtype());
+    copy_bytes(device, t.mutable_data<T>(), Device(), values.data(), bytes);
+  }
   return t;
 }
 
@@ -127,14 +142,18 @@ double Tensor::item() const {
         fmt::format("item: shape {} has {} elements, not 1", to_string(shape()), numel()));
   }
   double value = 0;
-  dispatch_any(*this, [&]<typename T>(auto&) { value = static_cast<double>(*data<T>()); });
+  dispatch_any(*this, [&]<typename T>(auto&) {
+    T element;
+    copy_bytes(Device(), &element, device(), data<T>(), sizeof element);
+    value = static_cast<double>(element);
+  });
   return value;
 }
 
 template <typename T>
 std::vector<T> Tensor::to_vector() const {
   std::vector<T> values(numel());
-  copy_out<T>(*this, values.data());
+  copy_to<T>(*this, Device(), values.data());
   return values;
 }
 
@@ -147,7 +166,7 @@ void Tensor::assign(const Tensor& source) const {
                     to_string(dtype()),
                     to_string(shape())));
   }
-  dispatch_any(*this, [&]<typename T>(auto&) { copy_out<T>(source, mutable_data<T>()); });
+  dispatch_any(*this, [&]<typename T>(auto&) { copy_to<T>(source, device(), mutable_data<T>()); });
 }
 
 bool Tensor::requires_grad() const {
@@ -195,10 +214,17 @@ Tensor Tensor::clone() const {
   return copy;
 }
 
-#define INSTANTIATE(T)                                               \
-  template Tensor Tensor::from<T>(std::span<const T>, const Shape&); \
-  template const T* Tensor::data<T>() const;                         \
-  template T* Tensor::mutable_data<T>() const;                       \
+Tensor Tensor::to(Device device) const {
+  if (device == this->device()) return detach();
+  Tensor copy = empty(shape(), dtype(), device);
+  copy.assign(*this);
+  return copy;
+}
+
+#define INSTANTIATE(T)                                                       \
+  template Tensor Tensor::from<T>(std::span<const T>, const Shape&, Device); \
+  template const T* Tensor::data<T>() const;                                 \
+  template T* Tensor::mutable_data<T>() const;                               \
   template std::vector<T> Tensor::to_vector<T>() const;
 INSTANTIATE(float)
 INSTANTIATE(double)

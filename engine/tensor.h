@@ -22,20 +22,27 @@ class Tensor {
   Tensor() = default;
   explicit Tensor(std::shared_ptr<TensorImpl> impl) : impl_(std::move(impl)) {}
 
-  static Tensor empty(const Shape& shape, DType dtype, Device device = {});
-  static Tensor full(const Shape& shape, double value, DType dtype, Device device = {});
-  static Tensor zeros(const Shape& shape, DType dtype, Device device = {}) {
+  static Tensor empty(const Shape& shape, DType dtype, Device device = default_device());
+  static Tensor full(const Shape& shape,
+                     double value,
+                     DType dtype,
+                     Device device = default_device());
+  static Tensor zeros(const Shape& shape, DType dtype, Device device = default_device()) {
     return full(shape, 0, dtype, device);
   }
-  static Tensor ones(const Shape& shape, DType dtype, Device device = {}) {
+  static Tensor ones(const Shape& shape, DType dtype, Device device = default_device()) {
     return full(shape, 1, dtype, device);
   }
   // A copy of `values`, row-major; throws when their number is not that of `shape`.
   template <typename T>
-  static Tensor from(std::span<const T> values, const Shape& shape);
+  static Tensor from(std::span<const T> values,
+                     const Shape& shape,
+                     Device device = default_device());
   template <typename T>
-  static Tensor from(const std::vector<T>& values, const Shape& shape) {
-    return from(std::span<const T>(values), shape);
+  static Tensor from(const std::vector<T>& values,
+                     const Shape& shape,
+                     Device device = default_device()) {
+    return from(std::span<const T>(values), shape, device);
   }
 
   bool defined() const { return impl_ != nullptr; }
@@ -50,8 +57,8 @@ class Tensor {
   Device device() const;
   bool is_contiguous() const;
 
-  // The first element. T must be the element type. Throws when this tensor was not saved for
-  // backward, or released since.
+  // The first element, in the memory of device(). T must be the element type. Throws when this
+  // tensor was not saved for backward, or released since.
   template <typename T>
   const T* data() const;
   // The same, for writing: counts as a modification, which tensors saved for backward notice.
@@ -61,7 +68,8 @@ class Tensor {
   double item() const;  // the only element of a one-element tensor
   template <typename T>
   std::vector<T> to_vector() const;  // row-major; T must be the element type
-  // Overwrites the elements with those of `source` (same shape and dtype), outside autograd.
+  // Overwrites the elements with those of `source` (same shape and dtype, any device), outside
+  // autograd.
   void assign(const Tensor& source) const;
 
   // True iff gradients flow to this tensor: it is a leaf that asks for them, or was computed from
@@ -71,8 +79,9 @@ class Tensor {
   bool is_leaf() const;
   Tensor grad() const;  // accumulated by backward(); leaves only
   void set_grad(const Tensor& value) const;
-  Tensor detach() const;  // the same elements, outside the graph
-  Tensor clone() const;   // a contiguous copy, outside the graph
+  Tensor detach() const;           // the same elements, outside the graph
+  Tensor clone() const;            // a contiguous copy, outside the graph
+  Tensor to(Device device) const;  // the same on another device, outside the graph
 
   const std::shared_ptr<TensorImpl>& impl() const { return impl_; }
 

@@ -1,4 +1,4 @@
-// The weighted sum of a mixed op in one pass: y = sum_k w[k] * x_k, over n elements.
+// The weighted sum of a mixed op in one pass: y = sum_k w[place[k]] * x_k, over n elements.
 #pragma once
 
 #include <cstdint>
@@ -7,13 +7,17 @@
 
 namespace oche::kernels {
 
-// x: K pointers to n elements each; w: K weights.
+// x: K pointers to n elements each; w: a table of weights, of which term k takes w[place[k]]. Lists
+// of pointers and places are in the host's memory.
 template <typename T>
-void mixed_sum_forward(CpuContext&, int64_t K, int64_t n, const T* const* x, const T* w, T* y);
+void mixed_sum_forward(
+    CpuContext&, int64_t K, int64_t n, const T* const* x, const T* w, const int64_t* place, T* y);
 template <typename T>
-void mixed_sum_forward(CudaContext&, int64_t K, int64_t n, const T* const* x, const T* w, T* y);
+void mixed_sum_forward(
+    CudaContext&, int64_t K, int64_t n, const T* const* x, const T* w, const int64_t* place, T* y);
 
-// grad_x[k] = w[k] * g (a null grad_x[k] is not wanted), grad_w[k] = <g, x_k> (grad_w nullptr: not
+// grad_x[k] = w[place[k]] * g (a null grad_x[k] is not wanted). grad_w, `weights` numbers, all
+// written: grad_w[i] = the sum of <g, x_k> over the k with place[k] = i (grad_w nullptr: not
 // wanted, and then x may be nullptr). `workspace`: mixed_sum_workspace(K, n) doubles, the partial
 // products of fixed blocks.
 template <typename T>
@@ -23,7 +27,9 @@ void mixed_sum_backward(CpuContext&,
                         const T* g,
                         const T* const* x,
                         const T* w,
+                        const int64_t* place,
                         T* const* grad_x,
+                        int64_t weights,
                         T* grad_w,
                         double* workspace);
 template <typename T>
@@ -33,7 +39,9 @@ void mixed_sum_backward(CudaContext&,
                         const T* g,
                         const T* const* x,
                         const T* w,
+                        const int64_t* place,
                         T* const* grad_x,
+                        int64_t weights,
                         T* grad_w,
                         double* workspace);
 int64_t mixed_sum_workspace(int64_t K, int64_t n);

@@ -169,37 +169,52 @@ TEMPLATE_TEST_CASE("mixed sums", "[kernels]", float, double) {
         out_at.push_back(k == 1 ? nullptr : out[k].data());
       }
       auto y = poison<TestType>(n);
+      // Terms take the weights of a larger table in reverse, and the last one shares its weight.
+      const int64_t weights = K + 2;
+      std::vector<int64_t> place;
+      for (int64_t k = 0; k < K; ++k) place.push_back(K - k);
+      if (K > 3) place.back() = place[0];
+      std::vector<TestType> table(weights, TestType(99));
+      Values picked;
+      for (int64_t k = 0; k < K; ++k) table[place[k]] = static_cast<TestType>(w[k]);
+      for (int64_t k = 0; k < K; ++k) picked.push_back(static_cast<double>(table[place[k]]));
       kernels::mixed_sum_forward<TestType>(
-          ctx, K, n, in_at.data(), as<TestType>(w).data(), y.data());
-      CHECK(worst_error(y, K == 0 ? Values(n) : ref::mixed_sum(x, w)) == 0);
+          ctx, K, n, in_at.data(), table.data(), place.data(), y.data());
+      CHECK(worst_error(y, K == 0 ? Values(n) : ref::mixed_sum(x, picked)) == 0);
 
       const auto check_grad_x = [&] {
         for (int64_t k = 0; k < K; ++k) {
-          if (out_at[k]) CHECK(worst_error(out[k], ref::mixed_sum({g}, {w[k]})) == 0);
+          if (out_at[k]) CHECK(worst_error(out[k], ref::mixed_sum({g}, {picked[k]})) == 0);
           out[k] = poison<TestType>(n);
           if (out_at[k]) out_at[k] = out[k].data();
         }
       };
-      auto grad_w = poison<TestType>(K);
+      auto grad_w = poison<TestType>(weights);
       auto workspace = poison<double>(kernels::mixed_sum_workspace(K, n));
       kernels::mixed_sum_backward<TestType>(ctx,
                                             K,
                                             n,
                                             as<TestType>(g).data(),
                                             in_at.data(),
-                                            as<TestType>(w).data(),
+                                            table.data(),
+                                            place.data(),
                                             out_at.data(),
+                                            weights,
                                             grad_w.data(),
                                             workspace.data());
       check_grad_x();
-      for (int64_t k = 0; k < K; ++k) CHECK(grad_w[k] == ref::dot(g, x[k]));
+      Values expected(weights);
+      for (int64_t k = 0; k < K; ++k) expected[place[k]] += ref::dot(g, x[k]);
+      CHECK(worst_error(grad_w, expected) == 0);
       kernels::mixed_sum_backward<TestType>(ctx,
                                             K,
                                             n,
                                             as<TestType>(g).data(),
                                             nullptr,
-                                            as<TestType>(w).data(),
+                                            table.data(),
+                                            place.data(),
                                             out_at.data(),
+                                            weights,
                                             nullptr,
                                             nullptr);
       check_grad_x();
@@ -231,11 +246,12 @@ TEMPLATE_TEST_CASE("the number of threads does not change a bit", "[kernels]", f
   check_thread_counts([&](CpuContext& ctx) {
     const TestType* in[] = {x.data(), g.data()};
     const TestType w[] = {TestType(0.3), TestType(0.7)};
+    const int64_t place[] = {0, 1};
     auto grad = poison<TestType>(n), grad_w = poison<TestType>(2);
     TestType* out[] = {grad.data(), nullptr};
     auto workspace = poison<double>(kernels::mixed_sum_workspace(2, n));
     kernels::mixed_sum_backward<TestType>(
-        ctx, 2, n, g.data(), in, w, out, grad_w.data(), workspace.data());
+        ctx, 2, n, g.data(), in, w, place, out, 2, grad_w.data(), workspace.data());
     return joined(grad, grad_w);
   });
 }

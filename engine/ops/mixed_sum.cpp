@@ -16,14 +16,6 @@ namespace {
 
 using Index = std::vector<int64_t>;  // for each term, the place of its weight
 
-// The weights in term order.
-template <typename T>
-std::vector<T> pick(const Tensor& weights, const Index& index) {
-  std::vector<T> picked;
-  for (int64_t i : index) picked.push_back(weights.data<T>()[i]);
-  return picked;
-}
-
 template <typename T>
 std::vector<const T*> pointers(Inputs xs) {
   std::vector<const T*> p;
@@ -62,19 +54,17 @@ struct MixedSumBackward final : Op {
       std::vector<T*> dx;
       for (size_t k = 0; k < index.size(); ++k)
         dx.push_back(wanted[k] ? out[k].mutable_data<T>() : nullptr);
-      std::vector<T> picked(index.size());
       kernels::mixed_sum_backward<T>(ctx,
                                      K,
                                      in[0].numel(),
                                      in[0].data<T>(),
                                      pointers<T>(in.subspan(2)).data(),
-                                     pick<T>(in[1], index).data(),
+                                     in[1].data<T>(),
+                                     index.data(),
                                      dx.data(),
-                                     picked.data(),
+                                     dw.numel(),
+                                     dw.mutable_data<T>(),
                                      partials.mutable_data<double>());
-      T* target = dw.mutable_data<T>();
-      std::fill_n(target, dw.numel(), T{0});
-      for (size_t k = 0; k < index.size(); ++k) target[index[k]] += picked[k];
     });
   }
   // With cotangents u_k of dx_k and v of dweights: <u_k, w_k g> + v_k <g, x_k>, summed over k.
@@ -136,7 +126,8 @@ struct MixedSum final : Op {  // inputs: weights, x_1 .. x_K
                                     static_cast<int64_t>(index.size()),
                                     out[0].numel(),
                                     pointers<T>(in.subspan(1)).data(),
-                                    pick<T>(in[0], index).data(),
+                                    in[0].data<T>(),
+                                    index.data(),
                                     out[0].mutable_data<T>());
     });
   }

@@ -17,23 +17,26 @@ struct Candidates {
   int count;
   const T* x[kSources];
   T* grad_x[kSources];  // null: not wanted
+  int64_t place[kSources];
 };
 
 // body(first, candidates) for the launches that K candidates take.
 template <typename T, typename Body>
-void for_launches(int64_t K, const T* const* x, T* const* grad_x, const Body& body) {
+void for_launches(
+    int64_t K, const T* const* x, const int64_t* place, T* const* grad_x, const Body& body) {
   for (int64_t first = 0; first < K || first == 0; first += kSources) {
     Candidates<T> c{};
     c.count = static_cast<int>(std::min<int64_t>(K - first, kSources));
     for (int k = 0; k < c.count; ++k) {
       if (x) c.x[k] = x[first + k];
       if (grad_x) c.grad_x[k] = grad_x[first + k];
+      c.place[k] = place[first + k];
     }
     body(first, c);
   }
 }
 
-// y = (add ? y : 0) + sum_k w[k] x_k
+// y = (add ? y : 0) + sum_k w[place[k]] x_k
 template <typename T>
 __global__ void __launch_bounds__(kBlockSize)
     mixed_sum_forward_kernel(int64_t n,
@@ -55,7 +58,7 @@ __global__ void __launch_bounds__(kBlockSize)
 #pragma unroll
       for (int j = 0; j < kAtOnce; ++j) {
         if (first + j >= in.count) continue;
-        const T weight = w[first + j];
+        const T weight = w[in.place[first + j]];
 #pragma unroll
         for (int e = 0; e < kWidth; ++e) total[e] = fma(weight, x[j][e], total[e]);
       }
@@ -65,7 +68,7 @@ __global__ void __launch_bounds__(kBlockSize)
 }
 
 // Block (b, k): elements [b * kSumBlock, ...) of the candidates [k * kAtOnce, ...). <g, x_k> of the
-// block goes to partial[b * stride + k], and to grad_w[k] where there is but one block.
+// block goes to partial[b * stride + k].
 template <typename T>
 __global__ void __launch_bounds__(kBlockSize)
     mixed_sum_backward_kernel(int64_t n,
@@ -73,14 +76,12 @@ __global__ void __launch_bounds__(kBlockSize)
                               int64_t stride,
                               const T* __restrict__ g,
                               const T* __restrict__ w,
-                              double* __restrict__ partial,
-                              T* __restrict__ grad_w) {
+                              double* __restrict__ partial) {
   constexpr int kWidth = 16 / sizeof(T);
   const int first = static_cast<int>(blockIdx.y) * kAtOnce;
   T weight[kAtOnce];
 #pragma unroll
-  for (int j = 0; j < kAtOnce; ++j) weight[j] = first + j < c.count ? w[first + j] : T(0);
-  const bool products = partial || grad_w;
+  for (int j = 0; j < kAtOnce; ++j) weight[j] = first + j < c.count ? w[c.place[first + j]] : T(0);
   const int64_t blocks = (n + kSumBlock - 1) / kSumBlock;
   for (int64_t b = blockIdx.x; b < blocks; b += gridDim.x) {
     T total[kAtOnce] = {};
@@ -93,7 +94,7 @@ __global__ void __launch_bounds__(kBlockSize)
       Vec<T> x[kAtOnce];
 #pragma unroll
       for (int j = 0; j < kAtOnce; ++j) {
-        if (products && first + j < c.count) x[j] = load_group<kWidth>(c.x[first + j] + i, left);
+        if (partial && first + j < c.count) x[j] = load_group<kWidth>(c.x[first + j] + i, left);
       }
 #pragma unroll
       for (int j = 0; j < kAtOnce; ++j) {
@@ -104,34 +105,51 @@ __global__ void __launch_bounds__(kBlockSize)
           for (int e = 0; e < kWidth; ++e) scaled[e] *= weight[j];
           store_group(scaled, grad_x + i, left);
         }
-        if (products) {
+        if (partial) {
 #pragma unroll
           for (int e = 0; e < kWidth; ++e) total[j] = fma(grad[e], x[j][e], total[j]);
         }
       }
     }
-    if (!products) continue;
+    if (!partial) continue;
     Team<true>(kBlockSize).merge(total, Plus{});
     if (threadIdx.x != 0) continue;
 #pragma unroll
     for (int j = 0; j < kAtOnce; ++j) {
-      if (first + j >= c.count) continue;
-      if (grad_w) {
-        grad_w[first + j] = total[j];
-      } else {
-        partial[b * stride + first + j] = total[j];
-      }
+      if (first + j < c.count) partial[b * stride + first + j] = total[j];
     }
+  }
+}
+
+// grad_w[i] = (add ? grad_w[i] : 0) + the sum of product[k] over the candidates k at place i.
+template <typename T>
+__global__ void __launch_bounds__(kBlockSize)
+    mixed_sum_places_kernel(int64_t weights,
+                            bool add,
+                            const __grid_constant__ Candidates<T> c,
+                            const double* __restrict__ product,
+                            T* __restrict__ grad_w) {
+  for (int64_t i = grid_index(); i < weights; i += grid_threads()) {
+    double total = add ? static_cast<double>(grad_w[i]) : 0.0;
+    for (int k = 0; k < c.count; ++k) {
+      if (c.place[k] == i) total += product[k];
+    }
+    grad_w[i] = static_cast<T>(total);
   }
 }
 
 }  // namespace
 
 template <typename T>
-void mixed_sum_forward(
-    CudaContext& ctx, int64_t K, int64_t n, const T* const* x, const T* w, T* y) {
+void mixed_sum_forward(CudaContext& ctx,
+                       int64_t K,
+                       int64_t n,
+                       const T* const* x,
+                       const T* w,
+                       const int64_t* place,
+                       T* y) {
   constexpr int kWidth = 16 / sizeof(T);
-  for_launches<T>(K, x, nullptr, [&](int64_t first, const Candidates<T>& in) {
+  for_launches<T>(K, x, place, nullptr, [&](int64_t first, const Candidates<T>& in) {
     CU_LAUNCH(mixed_sum_forward_kernel<T>,
               grid_size(ctx, ceil_div(n, kWidth)),
               kBlockSize,
@@ -140,7 +158,7 @@ void mixed_sum_forward(
               n,
               first > 0,
               in,
-              w + first,
+              w,
               y);
   });
 }
@@ -152,39 +170,62 @@ void mixed_sum_backward(CudaContext& ctx,
                         const T* g,
                         const T* const* x,
                         const T* w,
+                        const int64_t* place,
                         T* const* grad_x,
+                        int64_t weights,
                         T* grad_w,
                         double* workspace) {
-  if (K == 0) return;
   const int64_t blocks = ceil_div(n, kSumBlock);
-  for_launches<T>(K, grad_w ? x : nullptr, grad_x, [&](int64_t first, const Candidates<T>& c) {
-    const dim3 grid(grid_blocks(blocks), static_cast<unsigned>(ceil_div(c.count, kAtOnce)));
-    CU_LAUNCH(mixed_sum_backward_kernel<T>,
-              grid,
+  if (K > 0) {
+    for_launches<T>(
+        K, grad_w ? x : nullptr, place, grad_x, [&](int64_t first, const Candidates<T>& c) {
+          const dim3 grid(grid_blocks(blocks), static_cast<unsigned>(ceil_div(c.count, kAtOnce)));
+          CU_LAUNCH(mixed_sum_backward_kernel<T>,
+                    grid,
+                    kBlockSize,
+                    0,
+                    ctx.stream(),
+                    n,
+                    c,
+                    K,
+                    g,
+                    w,
+                    grad_w ? workspace + first : nullptr);
+        });
+  }
+  if (!grad_w) return;
+  double* products = workspace;
+  if (blocks != 1) {
+    products = workspace + blocks * K;
+    if (K > 0) sum_blocks(ctx, 1, 1, blocks, K, blocks, workspace, products);
+  }
+  for_launches<T>(K, nullptr, place, nullptr, [&](int64_t first, const Candidates<T>& c) {
+    CU_LAUNCH(mixed_sum_places_kernel<T>,
+              grid_size(ctx, weights),
               kBlockSize,
               0,
               ctx.stream(),
-              n,
+              weights,
+              first > 0,
               c,
-              K,
-              g,
-              w + first,
-              grad_w ? workspace + first : nullptr,
-              grad_w && blocks == 1 ? grad_w + first : nullptr);
+              products + first,
+              grad_w);
   });
-  if (grad_w && blocks != 1) sum_blocks(ctx, 1, 1, blocks, K, blocks, workspace, grad_w);
 }
 
-#define OCHE_INSTANTIATE(T)                                                                       \
-  template void mixed_sum_forward(CudaContext&, int64_t, int64_t, const T* const*, const T*, T*); \
-  template void mixed_sum_backward(CudaContext&,                                                  \
-                                   int64_t,                                                       \
-                                   int64_t,                                                       \
-                                   const T*,                                                      \
-                                   const T* const*,                                               \
-                                   const T*,                                                      \
-                                   T* const*,                                                     \
-                                   T*,                                                            \
+#define OCHE_INSTANTIATE(T)                                                           \
+  template void mixed_sum_forward(                                                    \
+      CudaContext&, int64_t, int64_t, const T* const*, const T*, const int64_t*, T*); \
+  template void mixed_sum_backward(CudaContext&,                                      \
+                                   int64_t,                                           \
+                                   int64_t,                                           \
+                                   const T*,                                          \
+                                   const T* const*,                                   \
+                                   const T*,                                          \
+                                   const int64_t*,                                    \
+                                   T* const*,                                         \
+                                   int64_t,                                           \
+                                   T*,                                                \
                                    double*);
 OCHE_INSTANTIATE(float)
 OCHE_INSTANTIATE(double)

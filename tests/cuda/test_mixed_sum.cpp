@@ -1,4 +1,5 @@
 // Mixed sums on the device against the CPU's.
+#include <iterator>
 #include <limits>
 #include <memory>
 
@@ -16,9 +17,12 @@ template <typename T>
 struct Mixture {
   int64_t K, n;
   std::vector<std::vector<double>> x;
-  std::vector<double> w, g;
+  std::vector<double> w, g;    // a table of more weights than there are candidates
+  std::vector<int64_t> place;  // of the candidates' weights in it: in reverse, the last one shares
 
-  Mixture(int64_t K, int64_t n) : K(K), n(n), w(integers<double>(K, -3, 3, 5)) {
+  Mixture(int64_t K, int64_t n) : K(K), n(n), w(integers<double>(K + 2, -3, 3, 5)) {
+    for (int64_t k = 0; k < K; ++k) place.push_back(K - k);
+    if (K > 3) place.back() = place[0];
     g = integers<double>(n, -3, 3, 6);
     for (int64_t k = 0; k < K; ++k) x.push_back(integers<double>(n, -3, 3, 10 + k));
   }
@@ -33,10 +37,19 @@ struct Mixture {
       in.push_back(x[k].data());
       out.push_back(k == 1 ? nullptr : grad[k].data());
     }
-    std::vector<double> y(n), grad_w(K), workspace(kernels::mixed_sum_workspace(K, n));
-    kernels::mixed_sum_forward<double>(cpu, K, n, in.data(), w.data(), y.data());
-    kernels::mixed_sum_backward<double>(
-        cpu, K, n, g.data(), in.data(), w.data(), out.data(), grad_w.data(), workspace.data());
+    std::vector<double> y(n), grad_w(w.size()), workspace(kernels::mixed_sum_workspace(K, n));
+    kernels::mixed_sum_forward<double>(cpu, K, n, in.data(), w.data(), place.data(), y.data());
+    kernels::mixed_sum_backward<double>(cpu,
+                                        K,
+                                        n,
+                                        g.data(),
+                                        in.data(),
+                                        w.data(),
+                                        place.data(),
+                                        out.data(),
+                                        std::ssize(w),
+                                        grad_w.data(),
+                                        workspace.data());
     for (int round : {0, 1}) {
       (void)round;
       for (int64_t k = 0; k < K; ++k) {
@@ -64,8 +77,8 @@ struct Mixture {
       out_at.push_back(k == 1 ? nullptr : grad[k]->data() + shift);
     }
     const DeviceArray<T> weights(ctx, converted<T>(w)), slope(ctx, converted<T>(g));
-    DeviceArray<T> y(ctx, n), grad_w(ctx, K), grad_w_alone(ctx, K);
-    kernels::mixed_sum_forward<T>(ctx, K, n, in_at.data(), weights.data(), y.data());
+    DeviceArray<T> y(ctx, n), grad_w(ctx, std::ssize(w)), grad_w_alone(ctx, std::ssize(w));
+    kernels::mixed_sum_forward<T>(ctx, K, n, in_at.data(), weights.data(), place.data(), y.data());
     auto result = y.download();
     const auto backward = [&](const T* const* from, T* const* to, T* to_w) {
       DeviceArray<double> workspace(ctx, kernels::mixed_sum_workspace(K, n));
@@ -75,7 +88,9 @@ struct Mixture {
                                      slope.data(),
                                      from,
                                      weights.data(),
+                                     place.data(),
                                      to,
+                                     std::ssize(w),
                                      to_w,
                                      to_w ? workspace.data() : nullptr);
     };
@@ -123,7 +138,7 @@ TEMPLATE_TEST_CASE("cuda: mixed sums of what is not aligned", "[cuda]", float, d
 TEMPLATE_TEST_CASE("cuda: a weight of zero does not hide a NaN", "[cuda]", float, double) {
   OCHE_CUDA_CONTEXT(ctx);
   Mixture<TestType> mixture(3, 7);
-  mixture.w[0] = 0;
+  mixture.w[mixture.place[0]] = 0;
   mixture.x[0][2] = std::numeric_limits<double>::quiet_NaN();
   check_equal(mixture.on_device(ctx, 0), mixture.on_cpu());
 }
