@@ -81,7 +81,8 @@ std::string why_no_cuda() {
   return cuda::no_device_reason();
 }
 std::string cuda_device_name(int index) {
-  return cuda::device_properties(index).name;
+  const cuda::DeviceProperties p = cuda::device_properties(index);
+  return fmt::format("{} (compute capability {}.{})", p.name, p.major, p.minor);
 }
 
 kernels::CudaContext& cuda_context(int index) {

@@ -17,7 +17,7 @@ void set_default_device(Device device);
 // How many CUDA devices there are; where there are none, why_no_cuda() says so in a few words.
 int cuda_device_count();
 std::string why_no_cuda();
-// The model, such as "NVIDIA H100 PCIe".
+// The model, such as "NVIDIA H100 PCIe (compute capability 9.0)".
 std::string cuda_device_name(int index);
 // Made at the first call. Throws DeviceError where there is no such device.
 kernels::CudaContext& cuda_context(int index);

@@ -1,6 +1,7 @@
 // Where time and bytes go.
 #include "engine/profile.h"
 
+#include "engine/device.h"
 #include "engine/storage.h"
 
 namespace oche {
@@ -39,6 +40,7 @@ bool Profiler::begin(ProfileKind kind, std::string_view name) {
 }
 
 void Profiler::end() {
+  synchronize(default_device());  // so that the time of an op is that of its kernels
   const Frame frame = frames_.back();
   frames_.pop_back();
   const std::chrono::nanoseconds stop = elapsed(), took = stop - frame.begin;

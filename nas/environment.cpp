@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/device.h"
 #include "engine/json.h"
 #include "engine/runtime.h"
 #include "engine/sha256.h"
@@ -97,6 +98,11 @@ json libraries() {
   return versions;
 }
 
+std::string device_text() {
+  const Device device = default_device();
+  return device.type == DeviceType::kCpu ? "cpu" : cuda_device_name(device.index);
+}
+
 }  // namespace
 
 std::string environment_json(const std::string& config_toml, uint64_t seed) {
@@ -107,7 +113,7 @@ std::string environment_json(const std::string& config_toml, uint64_t seed) {
                          {"compiler", kCompiler},
                          {"build_type", kBuildType},
                          {"kernels_built_for", instruction_set()},
-                         {"device", "cpu"},
+                         {"device", device_text()},
                          {"cpu", cpu.model},
                          {"instruction_sets", cpu.instruction_sets},
                          {"logical_cpus", std::thread::hardware_concurrency()},

@@ -324,6 +324,7 @@ SearchCost estimate_cost(const SearchConfig& c, const DatasetShape& set) {
   reset_peak_memory();
   for (int64_t step = 0; step < 2; ++step) state.step(batch, validation, c.lr, step);
   const MemoryStats memory = memory_stats();
+  const bool on_cpu = default_device() == Device();
   const int64_t batches = 2 * BatchLoader::kMostBatches * batch.images.numel() * size_of(c.dtype);
   const int64_t used = c.train_size > 0 ? std::min(c.train_size, set.images) : set.images;
   const auto train_images =
@@ -332,7 +333,8 @@ SearchCost estimate_cost(const SearchConfig& c, const DatasetShape& set) {
           .alphas = state.arch.alphas().numel(),
           .macs_per_image = macs,
           .tensor_bytes = memory.peak,
-          .memory_bytes = memory.peak_extent + set.bytes() + batches,
+          .memory_bytes = (on_cpu ? memory.peak_extent : 0) + set.bytes() + batches,
+          .device_bytes = on_cpu ? 0 : memory.peak_extent,
           .steps = c.epochs * (train_images / c.batch)};
 }
 

@@ -131,7 +131,8 @@ struct SearchCost {
   int64_t weights, alphas;  // how many
   int64_t macs_per_image;   // multiply-adds of one forward pass
   int64_t tensor_bytes;     // the most that tensors hold at once in a step
-  int64_t memory_bytes;     // what the process holds for tensors, images and batches
+  int64_t memory_bytes;     // what the process holds for tensors on the CPU, images and batches
+  int64_t device_bytes;     // what tensors take of a device that is not the CPU
   int64_t steps;            // of the whole search
 };
 SearchCost estimate_cost(const SearchConfig& config, const DatasetShape& set);

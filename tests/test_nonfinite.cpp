@@ -60,7 +60,7 @@ struct Planter final : OpObserver {
     if (const size_t n = count++; n != first && n != again) return;
     // Everywhere: a strided reader passes some elements over, and some outputs are empty.
     for (const Tensor& y : outputs) {
-      if (y.dtype() == DType::kFloat32) std::fill_n(y.mutable_data<float>(), y.numel(), NAN);
+      if (y.dtype() == DType::kFloat32) y.assign(Tensor::full(y.shape(), NAN, y.dtype()));
     }
   }
   size_t first, again, count = 0;

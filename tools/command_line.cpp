@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "engine/error.h"
+#include "kernels/cuda/runtime.h"
 #include "tools/exit_code.h"
 #include "tools/help.h"
 #include "tools/suggest.h"
@@ -101,6 +102,8 @@ int guarded(Console& console, const std::function<int()>& action) {
   } catch (const DeviceError& e) {
     return fail(e.what(), kDevice);
   } catch (const OutOfMemory& e) {
+    return fail(e.what(), kDevice);
+  } catch (const kernels::cuda::Error& e) {
     return fail(e.what(), kDevice);
   } catch (const std::bad_alloc&) {
     return fail("out of memory outside of tensors; lower --batch or --train-size", kDevice);

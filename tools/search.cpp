@@ -17,6 +17,7 @@
 #include "tools/command_line.h"
 #include "tools/commands.h"
 #include "tools/data_sets.h"
+#include "tools/device_option.h"
 #include "tools/exit_code.h"
 #include "tools/genotype_output.h"
 #include "tools/json_output.h"
@@ -54,19 +55,6 @@ struct Arguments {
   int64_t seeds = 0;  // 0: one run, in a directory of its own
   bool dry_run = false, json = false;
 };
-
-void choose_device(const std::string& device, Console& console) {
-  constexpr std::string_view kReason = "this build has no CUDA back end";
-  if (device == "auto") {
-    console.note(fmt::format("device: cpu (auto; {})", kReason));
-  } else if (device == "cuda" || (device.starts_with("cuda:") && device.size() > 5 &&
-                                  device.find_first_not_of("0123456789", 5) == device.npos)) {
-    throw DeviceError(fmt::format("--device {}: {}; use --device cpu", device, kReason));
-  } else if (device != "cpu") {
-    throw UsageError(
-        fmt::format("--device: {} is not a device; expected auto, cpu or cuda[:N]", quote(device)));
-  }
-}
 
 // The loaders, which mostly wait, count as one thread; of a single one they take their share.
 void use_threads(int threads) {
@@ -108,15 +96,21 @@ int dry_run(const SearchConfig& config, int64_t runs, bool as_json) {
                            {"macs_per_image", cost.macs_per_image},
                            {"tensor_bytes", cost.tensor_bytes},
                            {"peak_resident_bytes", resident},
+                           {"peak_device_bytes", cost.device_bytes},
                            {"steps", runs * cost.steps}};
     print_json(document);
   } else {
     fmt::print("weights         {}\n", cost.weights);
     fmt::print("alphas          {}\n", cost.alphas);
     fmt::print("MACs per image  {} (one forward pass)\n", cost.macs_per_image);
-    fmt::print("peak memory     {:.1f} MiB (estimate; {:.1f} MiB of it tensors)\n",
-               mebibytes(resident),
-               mebibytes(cost.tensor_bytes));
+    if (cost.device_bytes > 0) {
+      fmt::print("device memory   {:.1f} MiB (estimate)\n", mebibytes(cost.device_bytes));
+      fmt::print("peak memory     {:.1f} MiB (estimate)\n", mebibytes(resident));
+    } else {
+      fmt::print("peak memory     {:.1f} MiB (estimate; {:.1f} MiB of it tensors)\n",
+                 mebibytes(resident),
+                 mebibytes(cost.tensor_bytes));
+    }
     fmt::print("steps           {}\n", runs * cost.steps);
   }
   return kDone;
@@ -243,9 +237,7 @@ Command add_search(CLI::App& app, Console& console) {
          args->run.options.keep_every,
          "N",
          "epochs between checkpoints that stay, besides the last two; 0: first, middle, last [0]");
-  option("--device", args->device, "NAME", "auto, cpu or cuda[:N] [auto]")
-      ->type_name("{auto,cpu,cuda}")
-      ->envname("OCHE_DEVICE");
+  add_device_option(*command, args->device)->group(run);
   option(
       "--threads", args->threads, "N", "threads in all, one of which loads images [processors + 1]")
       ->envname("OCHE_THREADS");

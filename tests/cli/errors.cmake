@@ -25,8 +25,8 @@ fails(2 "--train-size: 10001 is not allowed; patterns has 10000" search --train-
 fails(2 "--batch" search --train-size 16 --batch 64)
 fails(2 "--batch" search --train-size 16 --batch 64 --dry-run)
 fails(2 "--device: 'gpu'" search --device gpu)
-fails(4 "--device cuda:0: this build has no CUDA" search --device cuda:0)
-fails(4 "--device cuda: this build has no CUDA" search --device cuda --dry-run)
+fails(4 "--device cuda:0: .*; use --device cpu" search --device cuda:0)
+fails(4 "--device cuda: .*; use --device cpu" search --device cuda --dry-run)
 
 # --set, environment, configuration files.
 fails(2 "--set: unknown key 'lr'; did you mean weights.lr or alphas.lr\\?" search --set lr=1)

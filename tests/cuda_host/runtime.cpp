@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 
+#include "tests/cuda_host/arena.h"
 #include "tests/cuda_host/limits.h"
 #include "tests/cuda_host/memory.h"
 
@@ -29,7 +30,9 @@ cudaError_t allocate(void** p, size_t bytes) {
   Memory& m = memory();
   const std::lock_guard lock(m.mutex);
   if (bytes > m.limit - m.in_use) return cudaErrorMemoryAllocation;
-  if (posix_memalign(p, 256, bytes) != 0) return cudaErrorMemoryAllocation;
+  *p = arena_allocate(bytes);
+  if (!*p) return cudaErrorMemoryAllocation;
+  const DeviceAccess access;
   std::memset(*p, 0xff, bytes);  // NaN until it is written
   m.blocks[*p] = bytes;
   m.in_use += bytes;
@@ -44,8 +47,8 @@ cudaError_t release(void* p) {
   const auto found = m.blocks.find(p);
   if (found == m.blocks.end()) return cudaErrorInvalidValue;
   m.in_use -= found->second;
+  arena_free(p, found->second);
   m.blocks.erase(found);
-  std::free(p);
   return cudaSuccess;
 }
 
@@ -62,6 +65,8 @@ void limit_memory(uint64_t bytes) {
 using oche::cuda_host::memory;
 
 cudaError_t cudaGetDeviceCount(int* count) {
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (visible && *visible == '\0') return cudaErrorNoDevice;
   *count = 1;
   return cudaSuccess;
 }
@@ -143,10 +148,12 @@ cudaError_t cudaFreeAsync(void* p, cudaStream_t) {
 }
 cudaError_t cudaMemcpyAsync(
     void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  const oche::cuda_host::DeviceAccess access;
   std::memmove(to, from, bytes);
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
+  const oche::cuda_host::DeviceAccess access;
   std::memset(to, value, bytes);
   return cudaSuccess;
 }
@@ -175,6 +182,8 @@ const char* cudaGetErrorName(cudaError_t code) {
       return "cudaErrorInvalidConfiguration";
     case cudaErrorInvalidDevice:
       return "cudaErrorInvalidDevice";
+    case cudaErrorNoDevice:
+      return "cudaErrorNoDevice";
     default:
       return "cudaError";
   }

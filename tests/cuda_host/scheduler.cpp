@@ -12,6 +12,7 @@
 #include <random>
 #include <vector>
 
+#include "tests/cuda_host/arena.h"
 #include "tests/cuda_host/fiber.h"
 #include "tests/cuda_host/limits.h"
 
@@ -287,6 +288,7 @@ cudaError_t run_grid(const char* kernel,
   if (shared_bytes > kSharedBytes) return cudaErrorInvalidValue;
 
   const std::lock_guard lock(model.one_grid_at_a_time);
+  const DeviceAccess access;
   const Unseen unseen;  // what is released here, threads have allocated
   Fiber scheduler;
   model.scheduler = &scheduler;
