@@ -166,6 +166,18 @@ bool agrees(CudaContext& ctx, const char* name, Kernel kernel, Kernel sound) {
   return differ == 0;
 }
 
+// Code of the host that reads device memory through its pointer.
+float host_access(CudaContext& ctx) {
+  auto* x = static_cast<float*>(allocate(ctx, sizeof(float)));
+  fill_bytes(ctx, x, 0, sizeof(float));
+  std::signal(SIGSEGV, [](int) {
+    std::puts("host_access: stopped at device memory");
+    std::fflush(stdout);
+    std::_Exit(3);
+  });
+  return *static_cast<volatile float*>(x);
+}
+
 }  // namespace
 }  // namespace oche
 
@@ -174,6 +186,7 @@ int main(int argc, char** argv) {
   const std::string asked = argc == 2 ? argv[1] : "";
   std::signal(SIGABRT, [](int) { std::_Exit(3); });  // the report counts; ctest takes no signals
   CudaContext ctx(0);
+  if (asked == "host_access") return host_access(ctx) == 0 ? 0 : 1;
   bool found = false, agree = true;
   for (const Fault& f : kFaults) {
     if (asked != "sound" && asked != f.name) continue;
