@@ -1,16 +1,14 @@
-// CUDA devices: their contexts, their memory, and copies.
+// CUDA devices: their contexts, and copies.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
 
+#include "engine/cuda_memory.h"
 #include "engine/device.h"
 #include "engine/error.h"
-#include "engine/memory.h"
-#include "kernels/cuda/runtime.h"
 
 namespace oche {
 namespace {
@@ -32,45 +30,6 @@ T& kept(int index, const Make& make) {
   if (!one) one = make(index);
   return *one;
 }
-
-// Buffers from the stream-ordered pool of a device.
-class CudaMemory final : public DeviceMemory {
- public:
-  explicit CudaMemory(int index)
-      : context_(cuda_context(index)),
-        capacity_(static_cast<int64_t>(cuda::device_properties(index).total_bytes)) {}
-
- private:
-  static int64_t footprint(int64_t bytes) {
-    constexpr int64_t kAlignment = 512;  // the pool's
-    return std::max(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
-  }
-
-  std::pair<int64_t, std::byte*> take(int64_t bytes, bool dry) override {
-    const int64_t size = footprint(bytes);
-    void* data = nullptr;
-    if (!dry && extent_ + size <= current_limit()) {
-      try {
-        data = cuda::allocate(context_, static_cast<size_t>(size));
-      } catch (const cuda::OutOfMemory&) {
-        data = nullptr;  // the caller says so, with the op and what tensors hold
-      }
-    }
-    if (dry || data) extent_ += size;
-    return {0, static_cast<std::byte*>(data)};
-  }
-  void give_back(int64_t bytes, int64_t, std::byte* data) override {
-    cuda::release(context_, data);
-    extent_ -= footprint(bytes);
-  }
-  int64_t extent() const override { return extent_; }
-  void drop_unused() override { cuda::trim_pool(context_); }
-  int64_t capacity() const override { return capacity_; }
-
-  kernels::CudaContext& context_;
-  const int64_t capacity_;
-  int64_t extent_ = 0;
-};
 
 }  // namespace
 
@@ -94,8 +53,11 @@ kernels::CudaContext& cuda_context(int index) {
     }
   });
 }
-DeviceMemory& cuda_memory(int index) {
+CudaMemory& cuda_device_memory(int index) {
   return kept<CudaMemory>(index, [](int i) { return std::make_unique<CudaMemory>(i); });
+}
+DeviceMemory& cuda_memory(int index) {
+  return cuda_device_memory(index);
 }
 
 void synchronize(Device device) {

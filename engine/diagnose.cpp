@@ -8,6 +8,7 @@
 #include "engine/dispatch.h"
 #include "engine/error.h"
 #include "kernels/elementwise.h"
+#include "kernels/step.h"
 
 namespace oche {
 namespace {
@@ -32,6 +33,9 @@ Label::Label(std::string_view text, ProfileKind kind)
 OpObserver::OpObserver() : outer_(std::exchange(innermost, this)) {}
 OpObserver::~OpObserver() {
   innermost = outer_;
+}
+bool OpObserver::any() {
+  return innermost != nullptr;
 }
 void OpObserver::show(std::string_view op, std::span<const Tensor> outputs) {
   show(innermost, op, outputs);
@@ -63,6 +67,25 @@ bool all_finite(const Tensor& t) {
     finite = kernels::all_finite<T>(ctx, dense.numel(), dense.data<T>());
   });
   return finite;
+}
+
+void flag_non_finite(const std::vector<Tensor>& tensors, int64_t code, const Tensor& flag) {
+  ProfileScope profile(ProfileKind::kOp, "flag_non_finite");
+  std::vector<Tensor> of_type[2];  // f32, f64; an undefined gradient is zero
+  for (const Tensor& t : tensors) {
+    if (!t || !is_floating(t.dtype())) continue;
+    profile.count(t.numel() * size_of(t.dtype()));
+    of_type[t.dtype() == DType::kFloat64].push_back(t.is_contiguous() ? t : t.clone());
+  }
+  for (const std::vector<Tensor>& list : of_type) {
+    if (list.empty()) continue;
+    dispatch(list.front(), [&]<typename T>(auto& ctx) {
+      std::vector<kernels::FlatTensor<T>> flat;
+      flat.reserve(list.size());
+      for (const Tensor& t : list) flat.push_back({t.numel(), t.data<T>()});
+      kernels::flag_non_finite<T>(ctx, flat, code, flag.mutable_data<int64_t>());
+    });
+  }
 }
 
 void check_finite(const Tensor& t, const std::string& where, const std::string& what) {

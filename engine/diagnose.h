@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/profile.h"
 #include "engine/tensor.h"
@@ -46,6 +47,7 @@ class OpObserver {
   virtual void on_op(std::string_view op, std::span<const Tensor> outputs) = 0;
   // Shows it to all that live on this thread.
   static void show(std::string_view op, std::span<const Tensor> outputs);
+  static bool any();  // true iff one lives on this thread
 
  private:
   static void show(OpObserver* last, std::string_view op, std::span<const Tensor> outputs);
@@ -65,6 +67,9 @@ class FiniteChecks final : public OpObserver {
 
 // True iff every element is finite (integers are).
 bool all_finite(const Tensor& t);
+// flag[0] = code unless it is set already, if an element of a floating tensor is not finite.
+// `flag`: an i64 of one element on their device; reads nothing back.
+void flag_non_finite(const std::vector<Tensor>& tensors, int64_t code, const Tensor& flag);
 // Throws NonFinite saying that `what` (an op, a parameter) under `labels` is not finite, unless it
 // is.
 void check_finite(const Tensor& t, const std::string& labels, const std::string& what);

@@ -12,9 +12,6 @@ Initialisation fan_in_uniform(int64_t fan_in) {
   return {.bound = 1 / std::sqrt(static_cast<double>(fan_in))};
 }
 
-// Where a layer counts: on the CPU, since a pass that waits for a device to count would stop it.
-constexpr Device kCounters{};
-
 }  // namespace
 
 Conv2d::Conv2d(Options o, DType dtype)
@@ -36,7 +33,8 @@ BatchNorm2d::BatchNorm2d(int64_t channels, Affine affine, DType dtype) {
   }
   running_mean_ = add_buffer("running_mean", Tensor::zeros({channels}, dtype));
   running_var_ = add_buffer("running_var", Tensor::ones({channels}, dtype));
-  batches_ = add_buffer("num_batches_tracked", Tensor::zeros({}, DType::kInt64, kCounters));
+  // On the CPU: a pass that asks a device for a count waits for it.
+  batches_ = add_buffer("num_batches_tracked", Tensor::zeros({}, DType::kInt64, Device()));
 }
 
 Tensor BatchNorm2d::forward(const Tensor& x, const Pass& pass) const {
@@ -47,14 +45,11 @@ Tensor BatchNorm2d::forward(const Tensor& x, const Pass& pass) const {
   }
   const BatchNormResult r = batch_norm(x, weight, bias);
   if (pass.updates) {
-    const NoGrad no_grad;
     const auto rows = static_cast<double>(x.numel() / x.size(-1));
     const double unbiased = rows > 1 ? rows / (rows - 1) : 1;
-    pass.updates->push_back({running_mean_, running_mean_ * (1 - kMomentum) + r.mean * kMomentum});
-    pass.updates->push_back(
-        {running_var_, running_var_ * (1 - kMomentum) + r.var * (kMomentum * unbiased)});
-    pass.updates->push_back(
-        {batches_, Tensor::full({}, batches_.item() + 1, DType::kInt64, kCounters)});
+    pass.updates->push_back({running_mean_, r.mean, kRunningMomentum});
+    pass.updates->push_back({running_var_, r.var, kRunningMomentum * unbiased});
+    pass.updates->push_back({batches_, {}});
   }
   return r.y;
 }

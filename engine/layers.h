@@ -24,11 +24,10 @@ class Conv2d : public Module {
   Parameter& weight_;
 };
 
-// Batch normalisation over N, H, W. Running statistics move by kMomentum towards the batch's mean
-// and unbiased variance.
+// Batch normalisation over N, H, W. Running statistics move by kRunningMomentum towards the batch's
+// mean and unbiased variance.
 class BatchNorm2d : public Module {
  public:
-  static constexpr double kMomentum = 0.1;
   enum class Affine { kNo, kYes };
 
   BatchNorm2d(int64_t channels, Affine affine, DType dtype);

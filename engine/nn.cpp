@@ -3,12 +3,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "engine/autograd.h"
 #include "engine/dispatch.h"
 #include "engine/ops.h"
+#include "engine/profile.h"
 #include "kernels/random.h"
+#include "kernels/step.h"
 
 namespace oche {
 
@@ -38,7 +41,38 @@ Tensor Module::add_buffer(std::string name, Tensor value) {
 }
 
 void apply(const std::vector<BufferUpdate>& updates) {
-  for (const BufferUpdate& u : updates) u.buffer.assign(u.value);
+  move_statistics(updates);
+  count(counters_of(updates));
+}
+
+void move_statistics(const std::vector<BufferUpdate>& updates, const Tensor& gate) {
+  ProfileScope profile(ProfileKind::kOp, "running_statistics");
+  const auto first = std::ranges::find_if(updates, [](const auto& u) { return u.batch.defined(); });
+  if (first == updates.end()) return;
+  dispatch(first->buffer, [&]<typename T>(auto& ctx) {
+    std::vector<kernels::RunningTensor<T>> tensors;
+    tensors.reserve(updates.size());
+    for (const BufferUpdate& u : updates) {
+      if (!u.batch) continue;
+      profile.count(3 * u.buffer.numel() * size_of(u.buffer.dtype()));
+      tensors.push_back({u.buffer.numel(), u.batch.data<T>(), u.buffer.mutable_data<T>(), u.share});
+    }
+    kernels::move_running<T>(
+        ctx, 1 - kRunningMomentum, tensors, gate ? gate.data<int64_t>() : nullptr);
+  });
+}
+
+std::vector<Tensor> counters_of(const std::vector<BufferUpdate>& updates) {
+  std::vector<Tensor> counters;
+  for (const BufferUpdate& u : updates) {
+    if (!u.batch) counters.push_back(u.buffer);
+  }
+  return counters;
+}
+
+void count(const std::vector<Tensor>& counters) {
+  if (DryRun::active()) return;
+  for (const Tensor& t : counters) ++*t.mutable_data<int64_t>();
 }
 
 std::vector<NamedParameter> Module::named_parameters() {

@@ -45,11 +45,20 @@ struct NamedBuffer {
 // What batch normalisation uses in a forward pass: the batch's own statistics or the running ones.
 enum class Statistics { kBatch, kRunning };
 
-// A buffer's next value. A forward pass moves nothing: whoever knows that the pass counts does.
+// How a buffer is to move. A forward pass moves nothing: whoever knows that the pass counts does.
 struct BufferUpdate {
-  Tensor buffer, value;
+  Tensor buffer;
+  Tensor batch;      // undefined: the buffer, an i64 on the CPU, counts one more
+  double share = 0;  // buffer = (1 - kRunningMomentum) * buffer + share * batch
 };
-void apply(const std::vector<BufferUpdate>& updates);  // allocates nothing
+inline constexpr double kRunningMomentum = 0.1;
+void apply(const std::vector<BufferUpdate>& updates);
+// The statistics of them alone; where `gate` is defined, an i64 of one element on their device,
+// only if it is 0. Allocates no tensor.
+void move_statistics(const std::vector<BufferUpdate>& updates, const Tensor& gate = {});
+// The counters of them alone.
+std::vector<Tensor> counters_of(const std::vector<BufferUpdate>& updates);
+void count(const std::vector<Tensor>& counters);
 
 // A forward pass: what its layers may look at besides their input.
 struct Pass {

@@ -5,6 +5,7 @@
 
 #include "engine/device.h"
 #include "engine/error.h"
+#include "engine/graph.h"
 #include "engine/memory.h"
 
 namespace oche {
@@ -31,6 +32,23 @@ kernels::CudaContext& cuda_context(int index) {
 DeviceMemory& cuda_memory(int index) {
   fail(index);
 }
+
+struct Arena::Impl {};
+Arena::Arena(int64_t) {
+  fail(default_device().index);
+}
+Arena::~Arena() = default;
+
+int64_t arena_bytes(const std::function<void()>&) {
+  fail(default_device().index);
+}
+
+struct RecordedWork::Impl {};
+RecordedWork::RecordedWork(const std::function<void()>&, Arena&) {
+  fail(default_device().index);
+}
+RecordedWork::~RecordedWork() = default;
+void RecordedWork::replay() {}
 
 void synchronize(Device) {}
 void copy_bytes(Device, void* to, Device, const void* from, int64_t bytes) {

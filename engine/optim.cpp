@@ -12,7 +12,7 @@
 #include "engine/dispatch.h"
 #include "engine/ops.h"
 #include "engine/profile.h"
-#include "kernels/optimizer.h"
+#include "kernels/step.h"
 
 namespace oche {
 namespace {
@@ -73,6 +73,23 @@ Sgd::Sgd(Weights weights, SgdOptions options)
     : weights_(std::move(weights)), options_(options), buffers_(zeros_like(weights_.tensors())) {}
 
 void Sgd::step(const std::vector<Tensor>& gradients, double lr, double scale) {
+  update(gradients, {lr, options_.momentum, options_.weight_decay, scale});
+}
+
+void Sgd::step(const std::vector<Tensor>& gradients,
+               const Tensor& lr,
+               const Tensor& scale,
+               const Tensor& gate) {
+  kernels::SgdStep step{0, options_.momentum, options_.weight_decay};
+  if (!DryRun::active()) {
+    step.lr_at = lr.data<double>();
+    step.grad_scale_at = scale.data<double>();
+    step.gate = gate.data<int64_t>();
+  }
+  update(gradients, step);
+}
+
+void Sgd::update(const std::vector<Tensor>& gradients, const kernels::SgdStep& step) {
   ProfileScope profile(ProfileKind::kOp, "sgd");
   if (profile) profile.count(bytes_of(weights_, 5));  // reads g, w, buf; writes w, buf
   const std::vector<Tensor> dense = dense_gradients("sgd", gradients, weights_);
@@ -87,7 +104,7 @@ void Sgd::step(const std::vector<Tensor>& gradients, double lr, double scale) {
                          w.mutable_data<T>(),
                          buffers_[i].template mutable_data<T>()});
     }
-    kernels::sgd<T>(ctx, {lr, options_.momentum, options_.weight_decay, scale}, tensors);
+    kernels::sgd<T>(ctx, step, tensors);
   });
 }
 
@@ -97,12 +114,38 @@ Adam::Adam(Alphas alphas, AdamOptions options)
       m_(zeros_like(alphas_.tensors())),
       v_(zeros_like(alphas_.tensors())) {}
 
+kernels::AdamStep Adam::next() const {
+  return {
+      options_.lr, options_.beta1, options_.beta2, options_.eps, options_.weight_decay, steps_ + 1};
+}
+
+std::array<double, 2> Adam::corrections() const {
+  const kernels::AdamCorrections c = kernels::corrections_of(next());
+  return {c.first, c.second};
+}
+
 void Adam::step(const std::vector<Tensor>& gradients) {
+  update(gradients, next());
+  ++steps_;
+}
+
+void Adam::step(const std::vector<Tensor>& gradients,
+                const Tensor& corrections,
+                const Tensor& gate) {
+  kernels::AdamStep step = next();
+  if (!DryRun::active()) {
+    static_assert(sizeof(kernels::AdamCorrections) == 2 * sizeof(double));
+    step.corrections_at =
+        reinterpret_cast<const kernels::AdamCorrections*>(corrections.data<double>());
+    step.gate = gate.data<int64_t>();
+  }
+  update(gradients, step);
+}
+
+void Adam::update(const std::vector<Tensor>& gradients, const kernels::AdamStep& step) {
   ProfileScope profile(ProfileKind::kOp, "adam");
   if (profile) profile.count(bytes_of(alphas_, 7));  // reads g, w, m, v; writes w, m, v
   const std::vector<Tensor> dense = dense_gradients("adam", gradients, alphas_);
-  const kernels::AdamStep step{
-      options_.lr, options_.beta1, options_.beta2, options_.eps, options_.weight_decay, ++steps_};
   if (dense.empty()) return;
   dispatch(alphas_[0].value, [&]<typename T>(auto& ctx) {
     std::vector<kernels::AdamTensor<T>> tensors;
@@ -129,11 +172,11 @@ double cosine_rate(double high, double low, int64_t epoch, int64_t epochs) {
 // In file order also within a tensor: a convolution weight (kh, kw, in, out) is read as (kh kw, in,
 // out) and summed as its transpose, OIHW. So another memory layout would sum the same numbers in
 // the same order.
-double global_norm(const Weights& weights, const std::vector<Tensor>& tensors) {
+Tensor squared_norm(const Weights& weights, const std::vector<Tensor>& tensors) {
   ProfileScope profile(ProfileKind::kOp, "global_norm");
   if (profile) profile.count(bytes_of(weights, 1));
   const std::vector<Tensor> dense = dense_gradients("global_norm", tensors, weights);
-  if (dense.empty()) return 0;
+  if (dense.empty()) return Tensor::zeros({1}, DType::kFloat64);
   const Tensor squares = Tensor::empty({1}, DType::kFloat64, weights[0].value.device());
   dispatch(weights[0].value, [&]<typename T>(auto& ctx) {
     std::vector<kernels::NormTensor<T>> list;
@@ -153,11 +196,23 @@ double global_norm(const Weights& weights, const std::vector<Tensor>& tensors) {
     kernels::sum_squares<T>(
         ctx, list, squares.mutable_data<double>(), workspace.mutable_data<double>());
   });
-  return std::sqrt(squares.item());
+  return squares;
+}
+
+double global_norm(const Weights& weights, const std::vector<Tensor>& tensors) {
+  return std::sqrt(squared_norm(weights, tensors).item());
 }
 
 double clip_factor(double norm, double limit) {
   return limit > 0 ? std::min(1.0, limit / (norm + 1e-6)) : 1;
+}
+
+Tensor clip_factor(const Tensor& squares, double limit) {
+  const Tensor factor = Tensor::empty({1}, DType::kFloat64, squares.device());
+  dispatch_device<double>(squares.device(), [&]<typename T>(auto& ctx) {
+    kernels::clip_factor(ctx, limit, squares.data<T>(), factor.mutable_data<T>());
+  });
+  return factor;
 }
 
 }  // namespace oche

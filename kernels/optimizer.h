@@ -11,9 +11,14 @@
 
 namespace oche::kernels {
 
+// Of a step, what ends in _at lies where the kernel runs and, unless it is nullptr, counts in place
+// of the number before it: a launch that is recorded once and replayed can take other numbers each
+// time. Nothing moves where gate[0] is set (gate may be nullptr).
 struct SgdStep {
   double lr, momentum, weight_decay;
   double grad_scale = 1;  // the clipping factor
+  const double *lr_at = nullptr, *grad_scale_at = nullptr;
+  const int64_t* gate = nullptr;
 };
 template <typename T>
 struct SgdTensor {
@@ -28,10 +33,16 @@ void sgd(CpuContext&, const SgdStep&, std::span<const SgdTensor<T>> tensors);
 template <typename T>
 void sgd(CudaContext&, const SgdStep&, std::span<const SgdTensor<T>> tensors);
 
+struct AdamCorrections {
+  double first, second;  // 1 - beta1^step, 1 - beta2^step
+};
 struct AdamStep {
   double lr, beta1, beta2, eps, weight_decay;
   int64_t step;  // 1 for the first update
+  const AdamCorrections* corrections_at = nullptr;
+  const int64_t* gate = nullptr;
 };
+AdamCorrections corrections_of(const AdamStep&);
 template <typename T>
 struct AdamTensor {
   int64_t n;

@@ -5,7 +5,6 @@
 #include <fmt/ranges.h>
 
 #include <array>
-#include <cmath>
 #include <stdexcept>
 
 #include "engine/autograd.h"
@@ -50,7 +49,7 @@ std::vector<Tensor> step_ahead(const Bilevel& p, const InnerStep& s) {
 // The validation loss at w', its gradient with respect to alpha (the direct part) and to w' (the
 // direction v).
 struct Ahead {
-  double loss;
+  Tensor loss;
   std::vector<Tensor> direct, v;
 };
 Ahead look_ahead(const Bilevel& p, const InnerStep& s) {
@@ -62,11 +61,13 @@ Ahead look_ahead(const Bilevel& p, const InnerStep& s) {
   inputs.insert(inputs.end(), next.begin(), next.end());
   const Tensor loss = p.validation_loss();
   const std::vector<Tensor> g = gradients(loss, inputs);
-  return {loss.item(), {g.begin(), g.begin() + alphas}, {g.begin() + alphas, g.end()}};
+  return {loss.detach(), {g.begin(), g.begin() + alphas}, {g.begin() + alphas, g.end()}};
 }
 
 // direct - rate * implicit.
-ArchGradientResult combine(const Ahead& ahead, const std::vector<Tensor>& implicit, double rate) {
+ArchGradientResult combine(const Ahead& ahead,
+                           const std::vector<Tensor>& implicit,
+                           const Tensor& rate) {
   const NoGrad no_grad;
   std::vector<Tensor> total;
   for (size_t i = 0; i < implicit.size(); ++i)
@@ -80,7 +81,7 @@ class FirstOrder final : public ArchGradient {
   ArchGradientResult compute(const Bilevel& p, const InnerStep&) const override {
     const Frozen frozen(p.weights);
     const Tensor loss = p.validation_loss();
-    return {gradients(loss, p.alphas.tensors()), loss.item()};
+    return {gradients(loss, p.alphas.tensors()), loss.detach()};
   }
 };
 
@@ -94,27 +95,42 @@ class FiniteDifference final : public ArchGradient {
   std::string_view name() const override { return kNames[1]; }
   ArchGradientResult compute(const Bilevel& p, const InnerStep& s) const override {
     const Ahead ahead = look_ahead(p, s);
-    const double norm = global_norm(p.weights, ahead.v);
-    // A direction too short to be scaled to the radius: the implicit term is as good as zero.
-    if (!DryRun::active() && norm < 1e-12) return {ahead.direct, ahead.loss};
-    const double R = radius_ / norm;
+    const Probe probe = probe_along(p.weights, ahead.v);
     const Label label("probe", ProfileKind::kPhase);
-    const std::vector<Tensor> plus = train_alpha_gradient(p, displaced(p, ahead.v, R));
-    const std::vector<Tensor> minus = train_alpha_gradient(p, displaced(p, ahead.v, -R));
     const NoGrad no_grad;
+    std::vector<Tensor> displacement;
+    for (const Tensor& v : ahead.v) displacement.push_back(v * probe.scale);
+    const std::vector<Tensor> plus = at(p, displacement, [](auto& w, auto& d) { return w + d; });
+    const std::vector<Tensor> minus = at(p, displacement, [](auto& w, auto& d) { return w - d; });
     std::vector<Tensor> implicit;
-    for (size_t i = 0; i < plus.size(); ++i) implicit.push_back((plus[i] - minus[i]) / (2 * R));
+    for (size_t i = 0; i < plus.size(); ++i) {
+      implicit.push_back((plus[i] - minus[i]) * probe.inverse);
+    }
     return combine(ahead, implicit, s.rate);
   }
 
  private:
-  static std::vector<Tensor> displaced(const Bilevel& p,
-                                       const std::vector<Tensor>& v,
-                                       double distance) {
+  struct Probe {
+    Tensor scale, inverse;  // R and 1 / 2R, shape (), of the weights' dtype
+  };
+  // Both 0 for a direction too short to be scaled to the radius: the implicit term is as good as
+  // zero. Nothing is read back from a device.
+  Probe probe_along(const Weights& weights, const std::vector<Tensor>& v) const {
     const NoGrad no_grad;
+    const Tensor norm = sqrt(reshape(squared_norm(weights, v), {})), is_long = norm - 1e-12;
+    const auto number = [&](const Tensor& x) { return cast(gate(x, is_long), v[0].dtype()); };
+    return {number(reciprocal(norm) * radius_), number(norm / (2 * radius_))};
+  }
+
+  // dL_train/dalpha at weights that are displaced.
+  template <typename Displace>
+  static std::vector<Tensor> at(const Bilevel& p,
+                                const std::vector<Tensor>& displacement,
+                                const Displace& displace) {
     std::vector<Tensor> w = p.weights.tensors();
-    for (size_t i = 0; i < w.size(); ++i) w[i] = w[i] + v[i] * distance;
-    return w;
+    for (size_t i = 0; i < w.size(); ++i) w[i] = displace(w[i], displacement[i]);
+    const GradModeGuard record(true);
+    return train_alpha_gradient(p, detached(w));
   }
 
   double radius_;

@@ -25,14 +25,14 @@ struct Bilevel {
 // The weight step that the unrolled estimators look ahead through, unclipped:
 //   w' = w - rate * (momentum * buffer + dL_train/dw + weight_decay * w).
 struct InnerStep {
-  double rate;
+  Tensor rate;  // shape (), of the weights' dtype
   double momentum = 0, weight_decay = 0;
   std::vector<Tensor> buffers = {};  // one for each weight; empty: zeros
 };
 
 struct ArchGradientResult {
   std::vector<Tensor> gradients;  // one for each alpha
-  double validation_loss;         // where the estimator evaluated it
+  Tensor validation_loss;         // where the estimator evaluated it
 };
 
 class ArchGradient {

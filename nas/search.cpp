@@ -11,6 +11,7 @@
 #include "engine/autograd.h"
 #include "engine/diagnose.h"
 #include "engine/error.h"
+#include "engine/graph.h"
 #include "nas/data/split.h"
 
 namespace oche::nas {
@@ -71,7 +72,12 @@ SearchState::SearchState(const SearchConfig& c, int64_t image_channels, int64_t 
             .beta2 = c.alpha_beta2,
             .weight_decay = c.alpha_weight_decay}),
       config_(c),
-      arch_gradient_(make_arch_gradient(c.gradient, {.radius = c.radius})) {
+      arch_gradient_(make_arch_gradient(c.gradient, {.radius = c.radius})),
+      rate_(Tensor::zeros({}, c.dtype)),
+      numbers_(Tensor::zeros({3}, DType::kFloat64)),
+      losses_(Tensor::zeros({2}, c.dtype)),
+      squares_(Tensor::zeros({1}, DType::kFloat64)),
+      flag_(Tensor::zeros({1}, DType::kInt64)) {
   initialise(network.named_parameters(), c.seed);
 }
 
@@ -92,7 +98,7 @@ Bilevel SearchState::bilevel(const Batch& train, const Batch& validation, int64_
 }
 
 InnerStep SearchState::inner_step(double lr) const {
-  return {.rate = lr,
+  return {.rate = Tensor::full({}, lr, config_.dtype),
           .momentum = config_.momentum,
           .weight_decay = config_.weight_decay,
           .buffers = sgd.momentum_buffers()};
@@ -100,76 +106,158 @@ InnerStep SearchState::inner_step(double lr) const {
 
 namespace {
 
+constexpr int64_t kAlphaHalf = 1, kWeightHalf = 2;  // what the flag says
+
 // Takes Adam's step back unless it is kept. Allocates up front, so that going back cannot fail.
-class AdamRollback {
+class AlphaRollback {
  public:
-  AdamRollback(const Alphas& alphas, Adam& adam)
-      : adam_(adam), steps_(adam.steps()), targets_(detached(alphas.tensors())) {
+  AlphaRollback(const Alphas& alphas, const Adam& adam) : targets_(detached(alphas.tensors())) {
     targets_.insert(targets_.end(), adam.first_moments().begin(), adam.first_moments().end());
     targets_.insert(targets_.end(), adam.second_moments().begin(), adam.second_moments().end());
     for (const Tensor& t : targets_) values_.push_back(t.clone());
   }
-  ~AdamRollback() {
+  ~AlphaRollback() {
     if (kept_) return;
     for (size_t i = 0; i < targets_.size(); ++i) targets_[i].assign(values_[i]);
-    adam_.set_steps(steps_);
   }
-  AdamRollback(const AdamRollback&) = delete;
-  AdamRollback& operator=(const AdamRollback&) = delete;
+  AlphaRollback(const AlphaRollback&) = delete;
+  AlphaRollback& operator=(const AlphaRollback&) = delete;
 
   void keep() { kept_ = true; }
 
  private:
-  Adam& adam_;
-  int64_t steps_;
   std::vector<Tensor> targets_, values_;
   bool kept_ = false;
 };
 
 }  // namespace
 
+struct SearchState::WeightGradient {
+  Tensor loss;
+  std::vector<Tensor> gradients;
+  std::vector<BufferUpdate> statistics;
+};
+
+ArchGradientResult SearchState::alpha_gradient(const Batch& train,
+                                               const Batch& validation,
+                                               int64_t index) {
+  const Label part("alpha step", ProfileKind::kPhase);
+  InnerStep ahead = inner_step(0);
+  ahead.rate = rate_;
+  return arch_gradient_->compute(bilevel(train, validation, index), ahead);
+}
+
+SearchState::WeightGradient SearchState::weight_gradient(const Batch& train, int64_t index) {
+  const Label part("weight step", ProfileKind::kPhase);
+  const Frozen frozen(arch.alphas());
+  WeightGradient w;
+  w.loss = loss(train, {.updates = &w.statistics, .step = index, .phase = Phase::kTrain});
+  w.gradients = grad(w.loss, network.weights().tensors());
+  return w;
+}
+
+void SearchState::alpha_step(const Batch& train, const Batch& validation, int64_t index) {
+  const ArchGradientResult alpha = alpha_gradient(train, validation, index);
+  std::vector<Tensor> made = alpha.gradients;
+  made.push_back(alpha.validation_loss);
+  flag_non_finite(made, kAlphaHalf, flag_);
+  adam.step(alpha.gradients, slice(numbers_, 0, 1, 3), flag_);
+  slice(losses_, 0, 0, 1).assign(reshape(alpha.validation_loss, {1}));
+}
+
+void SearchState::weight_step(const Batch& train, int64_t index) {
+  const WeightGradient w = weight_gradient(train, index);
+  const Tensor squares = squared_norm(network.weights(), w.gradients);
+  std::vector<Tensor> made = {w.loss.detach(), squares};
+  for (const BufferUpdate& u : w.statistics) made.push_back(u.batch);
+  flag_non_finite(made, kWeightHalf, flag_);
+  const Tensor scale = clip_factor(squares, config_.grad_clip);
+  sgd.step(w.gradients, slice(numbers_, 0, 0, 1), scale, flag_);  // changes nothing if it throws
+  move_statistics(w.statistics, flag_);
+  slice(losses_, 0, 1, 2).assign(reshape(w.loss.detach(), {1}));
+  squares_.assign(squares);
+  counters_ = counters_of(w.statistics);
+}
+
+// The halves of a step on batches of one shape, recorded.
+struct SearchState::Recorded {
+  Recorded(SearchState& state, const Batch& train_like, const Batch& validation_like, int64_t index)
+      : train{train_like.images.clone(), train_like.labels.clone()},
+        validation{validation_like.images.clone(), validation_like.labels.clone()},
+        alpha_work([this, &state, index] { state.alpha_step(train, validation, index); }),
+        weight_work([this, &state, index] { state.weight_step(train, index); }),
+        arena(std::max(arena_bytes(alpha_work), arena_bytes(weight_work))),
+        alpha(alpha_work, arena),
+        weight(weight_work, arena) {}
+
+  bool fits(const Batch& batch) const { return batch.images.shape() == train.images.shape(); }
+  void replay(const Batch& next_train, const Batch& next_validation) {
+    train.images.assign(next_train.images);
+    train.labels.assign(next_train.labels);
+    validation.images.assign(next_validation.images);
+    validation.labels.assign(next_validation.labels);
+    alpha.replay();
+    weight.replay();
+  }
+
+  Batch train, validation;
+  std::function<void()> alpha_work, weight_work;
+  Arena arena;
+  RecordedWork alpha, weight;
+};
+
+SearchState::~SearchState() = default;
+
+void SearchState::run_step(const Batch& train, const Batch& validation, int64_t index) {
+  // A profile and the search for a bad value want to see each op.
+  const bool eager = !graphs_ || !warm_ || flag_.device() == Device() || DryRun::active() ||
+                     Profiler::active() || OpObserver::any();
+  if (eager) {
+    alpha_step(train, validation, index);
+    weight_step(train, index);
+    warm_ = true;
+    return;
+  }
+  if (!recorded_ || !recorded_->fits(train)) {
+    recorded_.reset();
+    recorded_ = std::make_unique<Recorded>(*this, train, validation, index);
+    release_unused_memory();
+  }
+  recorded_->replay(train, validation);
+}
+
+void SearchState::fail(int64_t flag, const Batch& train, const Batch& validation, int64_t index) {
+  const FiniteChecks checks;
+  if (flag == kAlphaHalf) {
+    alpha_gradient(train, validation, index);
+    throw NonFinite(current_labels(), "the architecture gradient");
+  }
+  weight_gradient(train, index);
+  throw NonFinite(current_labels(), "the weight gradient");
+}
+
 SearchState::StepResult SearchState::step(const Batch& train,
                                           const Batch& validation,
                                           double lr,
                                           int64_t index) {
   const Label label(fmt::format("step {}", index));
+  const auto [first, second] = adam.corrections();
+  rate_.assign(Tensor::full({}, lr, config_.dtype));
+  numbers_.assign(Tensor::from(std::vector{lr, first, second}, {3}));
+  flag_.assign(Tensor::zeros({1}, DType::kInt64));
+  AlphaRollback rollback(arch.alphas(), adam);
+  run_step(train, validation, index);
+  if (DryRun::active()) return {};
 
-  const auto alpha_gradient = [&] {
-    const Label part("alpha step", ProfileKind::kPhase);
-    return arch_gradient_->compute(bilevel(train, validation, index), inner_step(lr));
-  };
-  const ArchGradientResult alpha = alpha_gradient();
-  if (!std::isfinite(alpha.validation_loss) ||
-      !std::all_of(alpha.gradients.begin(), alpha.gradients.end(), all_finite)) {
-    const FiniteChecks checks;  // the same work again, to name the place
-    alpha_gradient();
-    throw NonFinite(current_labels(), "the architecture gradient");
+  const double validation_loss = slice(losses_, 0, 0, 1).item();
+  const double train_loss = slice(losses_, 0, 1, 2).item();
+  if (const auto flag = static_cast<int64_t>(flag_.item()); flag != 0) {
+    fail(flag, train, validation, index);
   }
-  AdamRollback alpha_step(arch.alphas(), adam);
-  adam.step(alpha.gradients);
-
-  const Weights weights = network.weights();
-  const auto weight_gradient = [&](std::vector<BufferUpdate>& statistics) {
-    const Label part("weight step", ProfileKind::kPhase);
-    const Frozen frozen(arch.alphas());
-    const Tensor l = loss(train, {.updates = &statistics, .step = index, .phase = Phase::kTrain});
-    return std::pair(l.item(), grad(l, weights.tensors()));
-  };
-  std::vector<BufferUpdate> statistics;
-  const auto [train_loss, gradients] = weight_gradient(statistics);
-  const double norm = global_norm(weights, gradients);
-  const bool is_finite =
-      std::isfinite(train_loss) && std::isfinite(norm) &&
-      std::ranges::all_of(statistics, [](const auto& u) { return all_finite(u.value); });
-  if (!DryRun::active() && !is_finite) {
-    const FiniteChecks checks;
-    weight_gradient(statistics);
-    throw NonFinite(current_labels(), "the weight gradient");
-  }
-  sgd.step(gradients, lr, clip_factor(norm, config_.grad_clip));  // changes nothing if it throws
-  apply(statistics);
-  alpha_step.keep();
-  return {train_loss, alpha.validation_loss, norm};
+  rollback.keep();
+  adam.set_steps(adam.steps() + 1);
+  count(counters_);
+  return {train_loss, validation_loss, std::sqrt(squares_.item())};
 }
 
 namespace {

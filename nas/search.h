@@ -27,6 +27,7 @@ struct Batch {
 class SearchState {
  public:
   SearchState(const SearchConfig& config, int64_t image_channels, int64_t classes);
+  ~SearchState();
 
   Network network;
   ArchParameters arch;
@@ -46,11 +47,34 @@ class SearchState {
   Bilevel bilevel(const Batch& train, const Batch& validation, int64_t index);
   InnerStep inner_step(double lr) const;
 
+  // On a CUDA device: whether steps are recorded, after the first, and replayed. Same bits.
+  void use_graphs(bool wanted) { graphs_ = wanted; }
+
  private:
   Tensor loss(const Batch& batch, const Pass& pass) const;
+  ArchGradientResult alpha_gradient(const Batch& train, const Batch& validation, int64_t index);
+  struct WeightGradient;
+  WeightGradient weight_gradient(const Batch& train, int64_t index);
+  // The two halves of a step. They read nothing back, and update nothing once the flag is up.
+  void alpha_step(const Batch& train, const Batch& validation, int64_t index);
+  void weight_step(const Batch& train, int64_t index);
+  void run_step(const Batch& train, const Batch& validation, int64_t index);
+  // Does the half again that put up the flag, to name the place.
+  [[noreturn]] void fail(int64_t flag, const Batch& train, const Batch& validation, int64_t index);
 
   const SearchConfig config_;
   std::unique_ptr<ArchGradient> arch_gradient_;
+  // What a step takes and leaves, where the weights are.
+  Tensor rate_;                   // (), of their dtype
+  Tensor numbers_;                // f64: the rate, Adam's two corrections
+  Tensor losses_;                 // of their dtype: validation, train
+  Tensor squares_;                // f64: the squared norm of the weight gradient
+  Tensor flag_;                   // i64: 0, or the half that met a value that is not finite
+  std::vector<Tensor> counters_;  // of the batches that layers have seen, on the CPU
+
+  struct Recorded;
+  std::unique_ptr<Recorded> recorded_;
+  bool graphs_ = true, warm_ = false;
 };
 
 // How far a search has come. With the SearchState, all that the rest of it depends on: images and

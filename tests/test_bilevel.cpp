@@ -31,11 +31,18 @@ struct Toy {
   }
 };
 
+Tensor number(double x) {
+  return Tensor::full({}, x, DType::kFloat64);
+}
+
 using Estimator = std::function<double(Toy&, double xi)>;
 
 Estimator estimator(std::string_view name) {
   return [name](Toy& toy, double xi) {
-    return make_arch_gradient(name)->compute(toy.problem(), {.rate = xi}).gradients[0].item();
+    return make_arch_gradient(name)
+        ->compute(toy.problem(), {.rate = number(xi)})
+        .gradients[0]
+        .item();
   };
 }
 
@@ -149,7 +156,8 @@ TEST_CASE(
           },
       .validation_loss = [&] { return half_square(w.value - b); }};
   const Tensor buffer = Tensor::from(std::vector<double>{0.1, 0.2, -0.4}, {3});
-  const InnerStep step{.rate = 0.3, .momentum = 0.9, .weight_decay = 0.05, .buffers = {buffer}};
+  const InnerStep step{
+      .rate = number(0.3), .momentum = 0.9, .weight_decay = 0.05, .buffers = {buffer}};
 
   const NoGrad no_grad;
   const Tensor Aalpha = reshape(matmul(A, reshape(alpha.value, {2, 1})), {3});
@@ -188,7 +196,7 @@ TEST_CASE("a vanishing direction leaves the direct gradient and no infinity") {
       .train_loss = [&] { return sum(w.value * a.value); },
       .validation_loss = [&] { return sum(a.value * a.value) + sum(w.value) * 0.0; }};
   CHECK(make_arch_gradient("finite-difference")
-            ->compute(problem, {.rate = 0.1})
+            ->compute(problem, {.rate = number(0.1)})
             .gradients[0]
             .item() == 1.0);
 }

@@ -4,26 +4,10 @@
 #include <cmath>
 
 #include "kernels/cpu/blocks.h"
+#include "kernels/cpu/lists.h"
 
 namespace oche::kernels {
 namespace {
-
-// body(tensor, begin, end) for the parts of tensors that make up the chunks of the flat index
-// space. A chunk finds its first tensor by walking along the list, which is short beside a chunk.
-template <typename Entry, typename Body>
-void for_chunks(CpuContext& ctx, std::span<const Entry> tensors, const Body& body) {
-  int64_t total = 0;
-  for (const Entry& t : tensors) total += t.n;
-  for_blocks(ctx, total, kTask, [&](int64_t first, int64_t last) {
-    int64_t start = 0;  // of the tensor, in the flat space
-    for (const Entry& t : tensors) {
-      if (start >= last) break;
-      const int64_t begin = std::max<int64_t>(0, first - start), end = std::min(t.n, last - start);
-      if (begin < end) body(t, begin, end);
-      start += t.n;
-    }
-  });
-}
 
 // The squares of the elements [first, first + kSumBlock) of the transpose (c, b, a).
 template <typename T>
@@ -47,8 +31,10 @@ double block_squares(const NormTensor<T>& t, int64_t first) {
 
 template <typename T>
 void sgd(CpuContext& ctx, const SgdStep& step, std::span<const SgdTensor<T>> tensors) {
-  const T scale = static_cast<T>(step.grad_scale), decay = static_cast<T>(step.weight_decay);
-  const T momentum = static_cast<T>(step.momentum), lr = static_cast<T>(step.lr);
+  if (step.gate && *step.gate != 0) return;
+  const T scale = static_cast<T>(step.grad_scale_at ? *step.grad_scale_at : step.grad_scale);
+  const T lr = static_cast<T>(step.lr_at ? *step.lr_at : step.lr);
+  const T momentum = static_cast<T>(step.momentum), decay = static_cast<T>(step.weight_decay);
   for_chunks(ctx, tensors, [=](const SgdTensor<T>& t, int64_t begin, int64_t end) {
     const T* g = t.g;
     T *w = t.w, *buf = t.buf;
@@ -61,15 +47,22 @@ void sgd(CpuContext& ctx, const SgdStep& step, std::span<const SgdTensor<T>> ten
   });
 }
 
+AdamCorrections corrections_of(const AdamStep& step) {
+  const auto count = static_cast<double>(step.step);
+  return {1 - std::pow(step.beta1, count), 1 - std::pow(step.beta2, count)};
+}
+
 template <typename T>
 void adam(CpuContext& ctx, const AdamStep& step, std::span<const AdamTensor<T>> tensors) {
-  const double count = static_cast<double>(step.step);
+  if (step.gate && *step.gate != 0) return;
+  const AdamCorrections corrections =
+      step.corrections_at ? *step.corrections_at : corrections_of(step);
   const T beta1 = static_cast<T>(step.beta1), rest1 = static_cast<T>(1 - step.beta1);
   const T beta2 = static_cast<T>(step.beta2), rest2 = static_cast<T>(1 - step.beta2);
   const T eps = static_cast<T>(step.eps), decay = static_cast<T>(step.weight_decay);
   // lr * mhat = rate * m, sqrt(vhat) = root * sqrt(v)
-  const T rate = static_cast<T>(step.lr / (1 - std::pow(step.beta1, count)));
-  const T root = static_cast<T>(1 / std::sqrt(1 - std::pow(step.beta2, count)));
+  const T rate = static_cast<T>(step.lr / corrections.first);
+  const T root = static_cast<T>(1 / std::sqrt(corrections.second));
   for_chunks(ctx, tensors, [=](const AdamTensor<T>& t, int64_t begin, int64_t end) {
     const T* g = t.g;
     T *w = t.w, *m = t.m, *v = t.v;

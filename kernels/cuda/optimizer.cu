@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/cuda/groups.cuh"
+#include "kernels/cuda/tables.cuh"
 #include "kernels/cuda/teams.cuh"
 #include "kernels/optimizer.h"
 
@@ -12,61 +13,15 @@ namespace {
 
 using namespace cuda;
 
-// The tensors of a launch. The parameters of a kernel are at most 4 KiB on every driver.
-template <typename Entry>
-struct Table {
-  static constexpr int kEntries = 3600 / (sizeof(Entry) + sizeof(unsigned));
-  int count;
-  unsigned begin[kEntries + 1];  // the first block of each, and the number of all
-  Entry entry[kEntries];
-
-  // The entry that block b belongs to.
-  __device__ int find(unsigned b) const {
-    int low = 0, high = count - 1;
-    while (low < high) {
-      const int middle = (low + high + 1) / 2;
-      if (begin[middle] <= b) {
-        low = middle;
-      } else {
-        high = middle - 1;
-      }
-    }
-    return low;
-  }
-};
-
-// body(table) for the tables that hold all tensors with elements, `per_block` elements a block.
-template <typename Entry, typename Tensors, typename Body>
-void for_tables(const Tensors& tensors, int64_t per_block, const Body& body) {
-  Table<Entry> table;
-  table.count = 0;
-  table.begin[0] = 0;
-  const auto flush = [&] {
-    if (table.count > 0) body(table);
-    table.count = 0;
-  };
-  for (const auto& t : tensors) {
-    const Entry entry(t);
-    if (entry.n == 0) continue;
-    table.entry[table.count] = entry;
-    const auto blocks = static_cast<unsigned>(ceil_div(entry.n, per_block));
-    table.begin[table.count + 1] = table.begin[table.count] + blocks;
-    if (++table.count == Table<Entry>::kEntries) flush();
-  }
-  flush();
-}
-
-// A group of each of a tensor's arrays is a thread's work.
-template <typename T>
-constexpr int kWidth = 16 / sizeof(T);
-template <typename T>
-constexpr int64_t kUpdateBlock = kBlockSize* kWidth<T>;
-
 template <typename T>
 struct SgdUpdate {
-  T scale, decay, momentum, lr;
+  SgdStep step;
+  T decay, momentum;
 
   __device__ void operator()(const SgdTensor<T>& t, int64_t i, int64_t left) const {
+    if (step.gate && *step.gate != 0) return;
+    const T scale = static_cast<T>(step.grad_scale_at ? *step.grad_scale_at : step.grad_scale);
+    const T lr = static_cast<T>(step.lr_at ? *step.lr_at : step.lr);
     Vec<T> g{};
     if (t.g) g = load_group<kWidth<T>>(t.g + i, left);
     Vec<T> w = load_group<kWidth<T>>(t.w + i, left), buf = load_group<kWidth<T>>(t.buf + i, left);
@@ -83,10 +38,17 @@ struct SgdUpdate {
 
 template <typename T>
 struct AdamUpdate {
-  // lr * mhat = rate * m, sqrt(vhat) = root * sqrt(v)
-  T beta1, rest1, beta2, rest2, eps, decay, rate, root;
+  T beta1, rest1, beta2, rest2, eps, decay;
+  double lr;
+  AdamCorrections corrections;
+  const AdamCorrections* corrections_at;
+  const int64_t* gate;
 
   __device__ void operator()(const AdamTensor<T>& t, int64_t i, int64_t left) const {
+    if (gate && *gate != 0) return;
+    const AdamCorrections c = corrections_at ? *corrections_at : corrections;
+    // lr * mhat = rate * m, sqrt(vhat) = root * sqrt(v)
+    const T rate = static_cast<T>(lr / c.first), root = static_cast<T>(1 / std::sqrt(c.second));
     Vec<T> g{};
     if (t.g) g = load_group<kWidth<T>>(t.g + i, left);
     Vec<T> w = load_group<kWidth<T>>(t.w + i, left);
@@ -103,29 +65,6 @@ struct AdamUpdate {
     store_group(w, t.w + i, left);
   }
 };
-
-template <typename T, typename Entry, typename Update>
-__global__ void __launch_bounds__(kBlockSize)
-    update_kernel(const __grid_constant__ Table<Entry> table, Update update) {
-  const int at = table.find(blockIdx.x);
-  const Entry t = table.entry[at];
-  const int64_t block = blockIdx.x - table.begin[at];
-  const int64_t i = block * kUpdateBlock<T> + threadIdx.x * kWidth<T>;
-  if (i < t.n) update(t, i, t.n - i);
-}
-
-template <typename T, typename Entry, typename Update>
-void launch_updates(CudaContext& ctx, std::span<const Entry> tensors, const Update& update) {
-  for_tables<Entry>(tensors, kUpdateBlock<T>, [&](const Table<Entry>& table) {
-    CU_LAUNCH((update_kernel<T, Entry, Update>),
-              table.begin[table.count],
-              kBlockSize,
-              0,
-              ctx.stream(),
-              table,
-              update);
-  });
-}
 
 // A NormTensor, with what finds the element of an index in the order of the transpose.
 template <typename T>
@@ -181,26 +120,25 @@ template <typename T>
 void sgd(CudaContext& ctx, const SgdStep& step, std::span<const SgdTensor<T>> tensors) {
   launch_updates<T>(ctx,
                     tensors,
-                    SgdUpdate<T>{.scale = static_cast<T>(step.grad_scale),
+                    SgdUpdate<T>{.step = step,
                                  .decay = static_cast<T>(step.weight_decay),
-                                 .momentum = static_cast<T>(step.momentum),
-                                 .lr = static_cast<T>(step.lr)});
+                                 .momentum = static_cast<T>(step.momentum)});
 }
 
 template <typename T>
 void adam(CudaContext& ctx, const AdamStep& step, std::span<const AdamTensor<T>> tensors) {
-  const double count = static_cast<double>(step.step);
-  launch_updates<T>(
-      ctx,
-      tensors,
-      AdamUpdate<T>{.beta1 = static_cast<T>(step.beta1),
-                    .rest1 = static_cast<T>(1 - step.beta1),
-                    .beta2 = static_cast<T>(step.beta2),
-                    .rest2 = static_cast<T>(1 - step.beta2),
-                    .eps = static_cast<T>(step.eps),
-                    .decay = static_cast<T>(step.weight_decay),
-                    .rate = static_cast<T>(step.lr / (1 - std::pow(step.beta1, count))),
-                    .root = static_cast<T>(1 / std::sqrt(1 - std::pow(step.beta2, count)))});
+  launch_updates<T>(ctx,
+                    tensors,
+                    AdamUpdate<T>{.beta1 = static_cast<T>(step.beta1),
+                                  .rest1 = static_cast<T>(1 - step.beta1),
+                                  .beta2 = static_cast<T>(step.beta2),
+                                  .rest2 = static_cast<T>(1 - step.beta2),
+                                  .eps = static_cast<T>(step.eps),
+                                  .decay = static_cast<T>(step.weight_decay),
+                                  .lr = step.lr,
+                                  .corrections = corrections_of(step),
+                                  .corrections_at = step.corrections_at,
+                                  .gate = step.gate});
 }
 
 template <typename T>

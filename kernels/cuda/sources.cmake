@@ -13,7 +13,9 @@ set(cuda_kernel_sources
   cuda/random.cu
   cuda/reduce.cu
   cuda/softmax.cu
+  cuda/step.cu
 )
 set(cuda_runtime_sources
+  cuda/graph.cpp
   cuda/runtime.cpp
 )

@@ -1,0 +1,42 @@
+// CUDA graphs: what was launched on a stream, to be launched again at once. No CUDA headers here.
+#pragma once
+
+#include <memory>
+
+#include "kernels/cuda/context.h"
+
+struct CUgraphExec_st;  // what a cudaGraphExec_t points to
+
+namespace oche::kernels::cuda {
+
+class Graph {
+ public:
+  explicit Graph(CUgraphExec_st* graph) : graph_(graph) {}
+  ~Graph();
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+
+  // The launches in their order, with the arguments of then.
+  void launch(CudaContext&) const;
+
+ private:
+  CUgraphExec_st* graph_;
+};
+
+// While one lives, launches and copies on the context's stream are recorded in place of being run;
+// what waits for the stream throws.
+class GraphRecorder {
+ public:
+  explicit GraphRecorder(CudaContext&);
+  ~GraphRecorder();
+  GraphRecorder(const GraphRecorder&) = delete;
+  GraphRecorder& operator=(const GraphRecorder&) = delete;
+
+  std::unique_ptr<Graph> finish();
+
+ private:
+  CudaContext& ctx_;
+  bool is_open_ = true;
+};
+
+}  // namespace oche::kernels::cuda
