@@ -10,8 +10,10 @@
 #include <mutex>
 
 #include "tests/cuda_host/arena.h"
+#include "tests/cuda_host/graph.h"
 #include "tests/cuda_host/limits.h"
 #include "tests/cuda_host/memory.h"
+#include "tests/cuda_host/scheduler.h"
 
 namespace oche::cuda_host {
 namespace {
@@ -137,25 +139,35 @@ cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t) {
 cudaError_t cudaMalloc(void** p, size_t bytes) {
   return oche::cuda_host::allocate(p, bytes);
 }
+// On a device these two may be captured, and would then be part of the graph: nobody means that
+// here.
 cudaError_t cudaMallocAsync(void** p, size_t bytes, cudaStream_t) {
+  if (oche::cuda_host::is_recording()) return cudaErrorStreamCaptureUnsupported;
   return oche::cuda_host::allocate(p, bytes);
 }
 cudaError_t cudaFree(void* p) {
   return oche::cuda_host::release(p);
 }
 cudaError_t cudaFreeAsync(void* p, cudaStream_t) {
+  if (oche::cuda_host::is_recording()) return cudaErrorStreamCaptureUnsupported;
   return oche::cuda_host::release(p);
 }
 cudaError_t cudaMemcpyAsync(
     void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
-  const oche::cuda_host::DeviceAccess access;
-  std::memmove(to, from, bytes);
-  return cudaSuccess;
+  const auto copy = [=] {
+    const oche::cuda_host::DeviceAccess access;
+    std::memmove(to, from, bytes);
+    return cudaSuccess;
+  };
+  return oche::cuda_host::recorded(copy) ? cudaSuccess : copy();
 }
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
-  const oche::cuda_host::DeviceAccess access;
-  std::memset(to, value, bytes);
-  return cudaSuccess;
+  const auto fill = [=] {
+    const oche::cuda_host::DeviceAccess access;
+    std::memset(to, value, bytes);
+    return cudaSuccess;
+  };
+  return oche::cuda_host::recorded(fill) ? cudaSuccess : fill();
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
@@ -166,7 +178,14 @@ cudaError_t cudaStreamDestroy(cudaStream_t) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t) {
-  return cudaSuccess;
+  return oche::cuda_host::is_recording() ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+}
+
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0) {
+    return cudaErrorInvalidValue;
+  }
+  return oche::cuda_host::allow_shared(kernel, static_cast<size_t>(value));
 }
 
 cudaError_t cudaGetLastError() {
@@ -182,6 +201,8 @@ const char* cudaGetErrorName(cudaError_t code) {
       return "cudaErrorInvalidConfiguration";
     case cudaErrorInvalidDevice:
       return "cudaErrorInvalidDevice";
+    case cudaErrorStreamCaptureUnsupported:
+      return "cudaErrorStreamCaptureUnsupported";
     case cudaErrorNoDevice:
       return "cudaErrorNoDevice";
     default:
