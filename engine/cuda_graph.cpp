@@ -13,7 +13,10 @@ struct Arena::Impl {
   explicit Impl(int64_t bytes)
       : device(default_device()),
         buffer(Storage::allocate(bytes, device)),
-        layout(buffer->data(), bytes) {}
+        layout(buffer->data(), bytes) {
+    cuda_device_memory(device.index).add(layout);
+  }
+  ~Impl() { cuda_device_memory(device.index).remove(layout); }
 
   Device device;
   std::shared_ptr<Storage> buffer;
@@ -33,8 +36,8 @@ namespace {
 // Buffers come from the arena for a scope.
 class UseArena {
  public:
-  UseArena(CudaMemory& memory, ArenaLayout& arena) : memory_(memory) { memory_.use_arena(&arena); }
-  ~UseArena() { memory_.use_arena(nullptr); }
+  UseArena(CudaMemory& memory, ArenaLayout& arena) : memory_(memory) { memory_.use(&arena); }
+  ~UseArena() { memory_.use(nullptr); }
   UseArena(const UseArena&) = delete;
   UseArena& operator=(const UseArena&) = delete;
 

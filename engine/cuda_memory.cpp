@@ -19,7 +19,13 @@ CudaMemory::CudaMemory(int index)
     : context_(cuda_context(index)),
       capacity_(static_cast<int64_t>(kernels::cuda::device_properties(index).total_bytes)) {}
 
-void CudaMemory::use_arena(ArenaLayout* arena) {
+void CudaMemory::add(ArenaLayout& arena) {
+  arenas_.push_back(&arena);
+}
+void CudaMemory::remove(ArenaLayout& arena) {
+  std::erase(arenas_, &arena);
+}
+void CudaMemory::use(ArenaLayout* arena) {
   arena_ = arena;
   if (arena) return;
   for (std::byte* data : to_release_) kernels::cuda::release(context_, data);
@@ -43,7 +49,9 @@ std::pair<int64_t, std::byte*> CudaMemory::take(int64_t bytes, bool dry) {
 
 void CudaMemory::give_back(int64_t bytes, int64_t address, std::byte* data) {
   if (!data) return dry_.free(address, ArenaLayout::footprint(bytes));
-  if (arena_ && arena_->contains(data)) return arena_->free(data, bytes);
+  for (ArenaLayout* arena : arenas_) {
+    if (arena->contains(data)) return arena->free(data, bytes);
+  }
   extent_ -= footprint(bytes);
   if (arena_) {
     to_release_.push_back(data);  // it is no part of what is recorded

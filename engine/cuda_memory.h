@@ -15,8 +15,10 @@ class CudaMemory final : public DeviceMemory {
  public:
   explicit CudaMemory(int index);
 
-  // From now on buffers come from this arena; nullptr: from the pool again.
-  void use_arena(ArenaLayout* arena);
+  // Arenas that buffers may lie in, and the one that they come from now; nullptr: the pool.
+  void add(ArenaLayout& arena);
+  void remove(ArenaLayout& arena);
+  void use(ArenaLayout* arena);
 
  private:
   std::pair<int64_t, std::byte*> take(int64_t bytes, bool dry) override;
@@ -29,6 +31,7 @@ class CudaMemory final : public DeviceMemory {
   const int64_t capacity_;
   int64_t extent_ = 0;  // of the pool
   AddressSpace dry_;    // lays out a dry run as an arena would be
+  std::vector<ArenaLayout*> arenas_;
   ArenaLayout* arena_ = nullptr;
   std::vector<std::byte*> to_release_;  // of the pool, once nothing is recorded
 };

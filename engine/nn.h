@@ -66,6 +66,9 @@ struct Pass {
   std::vector<BufferUpdate>* updates = nullptr;  // takes the next running statistics, if wanted
   int64_t step = 0;  // with the phase, addresses the random numbers of the pass
   Phase phase = Phase::kNone;
+  const int64_t* step_at = nullptr;  // where `step` lies on the device, if it does
+
+  RandomAddress random(const RandomKey& key) const { return {key, step, phase, step_at}; }
 };
 
 // A part of a network that owns parameters, buffers and further modules. Names and order are those

@@ -20,8 +20,8 @@ RandomKey random_key(uint64_t seed, uint64_t module, Purpose purpose) {
   return kernels::make_random_key(seed, module, static_cast<uint32_t>(purpose));
 }
 
-kernels::RandomCounterBase random_counter(int64_t step, Phase phase) {
-  return {static_cast<uint32_t>(step), static_cast<uint32_t>(phase)};
+kernels::RandomCounterBase random_counter(int64_t step, Phase phase, const int64_t* step_at) {
+  return {static_cast<uint32_t>(step), static_cast<uint32_t>(phase), step_at};
 }
 
 RandomWords::RandomWords(const RandomKey& key, int64_t step, int64_t stream)

@@ -34,13 +34,16 @@ uint64_t module_id(std::string_view name);
 RandomKey random_key(uint64_t seed, uint64_t module, Purpose purpose);
 
 // A counter base as the kernels take it. `step` wraps at 2^32.
-kernels::RandomCounterBase random_counter(int64_t step, Phase phase);
+kernels::RandomCounterBase random_counter(int64_t step,
+                                          Phase phase,
+                                          const int64_t* step_at = nullptr);
 
 // Where an op draws: element i of its draw takes the block (key, step, phase, i).
 struct RandomAddress {
   RandomKey key;
   int64_t step = 0;
   Phase phase = Phase::kNone;
+  const int64_t* step_at = nullptr;  // see kernels::RandomCounterBase
 };
 
 // A stream of 32-bit words for plain host code: the words of the blocks `stream` * 2^32 + 0, 1, 2,

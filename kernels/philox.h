@@ -18,6 +18,13 @@ struct RandomKey {
 struct RandomCounterBase {
   uint32_t step = 0;
   uint32_t phase = 0;
+  // Not nullptr: where the draw runs, and counts in place of `step`, so that a launch that is
+  // recorded once draws anew at each replay.
+  const int64_t* step_at = nullptr;
+
+  OCHE_HOST_DEVICE RandomCounterBase resolved() const {
+    return step_at ? RandomCounterBase{static_cast<uint32_t>(*step_at), phase} : *this;
+  }
 };
 
 struct RandomBlock {

@@ -8,74 +8,13 @@
 #include <utility>
 #include <vector>
 
-#include "engine/optim.h"
-#include "nas/arch_gradient.h"
 #include "nas/data/dataset.h"
 #include "nas/data/loader.h"
 #include "nas/decision.h"
-#include "nas/network.h"
 #include "nas/search_config.h"
+#include "nas/search_state.h"
 
 namespace oche::nas {
-
-struct Batch {
-  Tensor images;  // (N, H, W, C)
-  Tensor labels;  // (N), i64
-};
-
-// A network under search, with all that a step changes. It knows nothing of data sets.
-class SearchState {
- public:
-  SearchState(const SearchConfig& config, int64_t image_channels, int64_t classes);
-  ~SearchState();
-
-  Network network;
-  ArchParameters arch;
-  Sgd sgd;
-  Adam adam;
-
-  struct StepResult {
-    double train_loss, validation_loss, gradient_norm;  // the norm before clipping
-  };
-  // One alpha step on the estimator's gradient, then one weight step on `train` (DARTS alg. 1).
-  // `lr` is the weights' rate of this step; `index` counts steps from 0 over the whole search.
-  // Throws NonFinite naming the place, or OutOfMemory naming the op. Whatever is thrown, weights,
-  // statistics, alphas and moments are then as before, to the bit, and the step can be repeated.
-  StepResult step(const Batch& train, const Batch& validation, double lr, int64_t index);
-
-  // The problem that the estimators see: batch statistics, nothing moves.
-  Bilevel bilevel(const Batch& train, const Batch& validation, int64_t index);
-  InnerStep inner_step(double lr) const;
-
-  // On a CUDA device: whether steps are recorded, after the first, and replayed. Same bits.
-  void use_graphs(bool wanted) { graphs_ = wanted; }
-
- private:
-  Tensor loss(const Batch& batch, const Pass& pass) const;
-  ArchGradientResult alpha_gradient(const Batch& train, const Batch& validation, int64_t index);
-  struct WeightGradient;
-  WeightGradient weight_gradient(const Batch& train, int64_t index);
-  // The two halves of a step. They read nothing back, and update nothing once the flag is up.
-  void alpha_step(const Batch& train, const Batch& validation, int64_t index);
-  void weight_step(const Batch& train, int64_t index);
-  void run_step(const Batch& train, const Batch& validation, int64_t index);
-  // Does the half again that put up the flag, to name the place.
-  [[noreturn]] void fail(int64_t flag, const Batch& train, const Batch& validation, int64_t index);
-
-  const SearchConfig config_;
-  std::unique_ptr<ArchGradient> arch_gradient_;
-  // What a step takes and leaves, where the weights are.
-  Tensor rate_;                   // (), of their dtype
-  Tensor numbers_;                // f64: the rate, Adam's two corrections
-  Tensor losses_;                 // of their dtype: validation, train
-  Tensor squares_;                // f64: the squared norm of the weight gradient
-  Tensor flag_;                   // i64: 0, or the half that met a value that is not finite
-  std::vector<Tensor> counters_;  // of the batches that layers have seen, on the CPU
-
-  struct Recorded;
-  std::unique_ptr<Recorded> recorded_;
-  bool graphs_ = true, warm_ = false;
-};
 
 // How far a search has come. With the SearchState, all that the rest of it depends on: images and
 // random numbers are addressed by step.

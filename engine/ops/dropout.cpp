@@ -21,7 +21,7 @@ Tensor dropout(const Tensor& x, double p, RandomAddress address) {
   dispatch(mask, [&]<typename T>(auto& ctx) {
     kernels::dropout_mask<T>(ctx,
                              address.key,
-                             random_counter(address.step, address.phase),
+                             random_counter(address.step, address.phase, address.step_at),
                              mask.numel(),
                              1 - p,
                              mask.mutable_data<T>());

@@ -180,7 +180,7 @@ void check_index(std::string_view op, const Tensor& x, int dim, const Tensor& in
                     to_string(x.shape()),
                     dim));
   }
-  if (DryRun::active()) return;
+  if (DryRun::active() || index.device() != Device()) return;  // a device is not waited for
   for (int64_t i : index.to_vector<int64_t>()) {
     if (i < 0 || i >= size)
       throw std::invalid_argument(fmt::format("{}: index {} is outside [0, {})", op, i, size));

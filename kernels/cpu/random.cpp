@@ -13,7 +13,8 @@ constexpr int64_t kDrawsPerTask = 4096;  // some 100 us
 // y[i] = draw(block of element i).
 template <typename T, typename Draw>
 void fill_draws(
-    CpuContext& ctx, RandomKey key, RandomCounterBase base, int64_t n, T* y, const Draw& draw) {
+    CpuContext& ctx, RandomKey key, RandomCounterBase at, int64_t n, T* y, const Draw& draw) {
+  const RandomCounterBase base = at.resolved();
   for_blocks(ctx, n, kDrawsPerTask, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       y[i] = static_cast<T>(draw(random_block(key, base, static_cast<uint64_t>(i))));

@@ -37,6 +37,7 @@ struct DropoutDraw {
 template <typename Draw, typename T>
 __global__ void __launch_bounds__(kBlockSize)
     fill_draws_kernel(RandomKey key, RandomCounterBase base, int64_t n, Draw draw, T* y) {
+  base = base.resolved();
   for (int64_t i = grid_index(); i < n; i += grid_threads()) {
     y[i] = static_cast<T>(draw(random_block(key, base, static_cast<uint64_t>(i))));
   }
