@@ -238,6 +238,11 @@ Command add_search(CLI::App& app, Console& console) {
          "N",
          "epochs between checkpoints that stay, besides the last two; 0: first, middle, last [0]");
   add_device_option(*command, args->device)->group(run);
+  command
+      ->add_flag("!--no-graph",
+                 args->run.graphs,
+                 "on a CUDA device, launch each kernel on its own; the same bits, more slowly")
+      ->group(run);
   option(
       "--threads", args->threads, "N", "threads in all, one of which loads images [processors + 1]")
       ->envname("OCHE_THREADS");

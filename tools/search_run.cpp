@@ -89,6 +89,7 @@ RunOutcome run_search(const SearchConfig& config,
                       std::optional<SavedRun> saved,
                       Console& console) {
   nas::Search search(config, images);
+  search.state().use_graphs(request.graphs);
   if (!request.init.empty()) {
     nas::load_initial_state(search.state(), SafetensorsFile::open(request.init));
   }

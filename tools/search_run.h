@@ -20,6 +20,7 @@ inline constexpr int64_t kTraceFrom = 2, kTraceSteps = 3;
 
 struct RunRequest {
   std::filesystem::path directory;
+  bool graphs = true;    // on a CUDA device: replay steps as graphs
   bool force = false;    // replaces the run that is in it
   bool profile = false;  // time and bytes by op, and trace.json
   std::string init;      // file with the first weights; empty: none

@@ -6,6 +6,8 @@ if(MODEL)
   set(OCHE env LD_PRELOAD=${MODEL} ${OCHE})  # which takes its place, so that a signal reaches it
 endif()
 
+set(TINY ${TINY} --epochs 3)  # steps: the first, one that is recorded, one that is not
+
 # What a run leaves that says nothing of time.
 function(expect_same run other)
   foreach(file genotypes.jsonl genotype.json weights.safetensors)
@@ -20,6 +22,8 @@ set(genotype "${out}")
 oche(0 search ${TINY} --out second)  # auto takes the device, and says so
 expect_match("${err}" "device: cuda:0 .auto; ")
 expect_same(first second)
+oche(0 search ${TINY} --no-graph --out eager --quiet)
+expect_same(first eager)
 oche(0 search ${TINY} --device cpu --out cpu --quiet)
 expect_equal("${out}" "${genotype}")
 file(READ ${WORK}/first/env.json environment)
@@ -37,7 +41,7 @@ expect_equal("${losses_first}" "${losses_cpu}")
 list(JOIN TINY " " arguments)
 list(JOIN OCHE " " program)
 execute_process(
-  COMMAND sh -c "${program} search ${arguments} --epochs 9 --device cuda --checkpoint-minutes 1e-6 --out moved --quiet & pid=$!
+  COMMAND sh -c "${program} search ${arguments} --epochs 12 --device cuda --checkpoint-minutes 1e-6 --out moved --quiet & pid=$!
                  until ls moved/ckpt 2>/dev/null | grep -q '^step-.*[1-9].*[.]safetensors$' || ! kill -0 $pid; do sleep 0.01; done
                  kill -INT $pid; wait $pid"
   WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE out ERROR_VARIABLE err RESULT_VARIABLE actual)
