@@ -1,7 +1,7 @@
 # Fails when an #include in ROOT goes up or sideways: cmake -D ROOT=<project> -P layering.cmake
 #   kernels < engine < nas < {tools, tests, benchmarks, docs}; benchmarks may also use tests/support and what the
 #   programs of the command line share, tests may use benchmarks, and tests/fuzz the readers of the command line.
-# and when a CUDA source goes past the macros that let it run on the host.
+# and when a CUDA source goes past the macros that let it run on the host, or a file has more than 400 lines.
 # Quoted paths start at the project root, so that each include names its floor.
 cmake_minimum_required(VERSION 3.25)
 
@@ -26,6 +26,12 @@ foreach(floor kernels engine nas tools tests benchmarks docs)
        ${ROOT}/${floor}/*.h ${ROOT}/${floor}/*.cpp ${ROOT}/${floor}/*.cu ${ROOT}/${floor}/*.cuh)
   foreach(file IN LISTS files)
     math(EXPR files_seen "${files_seen} + 1")
+    file(READ ${ROOT}/${file} text)
+    string(REGEX REPLACE "[^\n]" "" newlines "${text}")
+    string(LENGTH "${newlines}" lines)
+    if(lines GREATER 400)
+      list(APPEND violations "${file}: ${lines} lines: beyond 400 there is a second concept to be found")
+    endif()
     if(file MATCHES "\\.cuh?$" AND NOT file STREQUAL "kernels/cuda/device.cuh")
       file(STRINGS ${ROOT}/${file} raw REGEX "__shared__|<<<")
       foreach(line IN LISTS raw)

@@ -1,7 +1,7 @@
 // CUDA's device language for the host compiler: what a .cu file sees in place of <cuda_runtime.h>.
-// A thread of a kernel is a fiber of scheduler.cpp. What is missing here is missing on purpose or
-// not yet needed; atomics on floating-point numbers are the former, since their result depends on
-// the order of threads.
+// A thread of a kernel is a fiber of scheduler.cpp; what it may do in its turn is in calls.cpp.
+// What is missing here is missing on purpose or not yet needed; atomics on floating-point numbers
+// are the former, since their result depends on the order of threads.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -13,6 +13,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "tests/cuda_host/calls.h"
 #include "tests/cuda_host/scheduler.h"
 
 #define __launch_bounds__(...)
