@@ -59,17 +59,16 @@ void launch(const LaunchSite& site,
             cudaStream_t stream,
             Arguments&&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  const auto* const function = reinterpret_cast<const void*>(kernel);
+  cudaError_t code = allow_shared(function, shared_bytes);
 #ifdef OCHE_CUDA_HOST
   (void)stream;
-  const cudaError_t code = ::oche::cuda_host::run_grid(site.kernel, grid, block, shared_bytes, [&] {
-    kernel(static_cast<Parameters>(arguments)...);
-  });
-#else
-  cudaError_t code = cudaSuccess;
-  if (shared_bytes > 48 * 1024) {  // beyond what every device has, a kernel opts in
-    code = cudaFuncSetAttribute(
-        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+  if (code == cudaSuccess) {
+    code = ::oche::cuda_host::run_grid({site.kernel, function}, grid, block, shared_bytes, [&] {
+      kernel(static_cast<Parameters>(arguments)...);
+    });
   }
+#else
   if (code == cudaSuccess) {
     cudaLaunchConfig_t config{};
     config.gridDim = grid;

@@ -3,7 +3,11 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <map>
+#include <mutex>
+#include <utility>
 
 #include "kernels/cuda/check.h"
 
@@ -44,6 +48,24 @@ void fail(cudaError_t code, const char* call, const char* file, int line) {
   throw Error(std::string(call) + " failed on device " + std::to_string(device) + " (" + file +
               ":" + std::to_string(line) + "): " + cudaGetErrorName(code) + ": " +
               cudaGetErrorString(code));
+}
+
+cudaError_t allow_shared(const void* kernel, size_t bytes) {
+  if (bytes == 0) return cudaSuccess;
+  int device = 0;
+  if (const cudaError_t code = cudaGetDevice(&device); code != cudaSuccess) return code;
+  // Once for each size that exceeds all before: a smaller one would take back from another thread's
+  // launch what it is about to use.
+  static std::mutex mutex;
+  static auto& allowed = *new std::map<std::pair<int, const void*>, size_t>;
+  const std::lock_guard lock(mutex);
+  size_t& most = allowed[{device, kernel}];
+  if (bytes <= most) return cudaSuccess;
+  const int value = static_cast<int>(std::min<size_t>(bytes, 0x7fffffff));
+  const cudaError_t code =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, value);
+  if (code == cudaSuccess) most = bytes;
+  return code;
 }
 
 int device_count() {

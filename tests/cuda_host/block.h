@@ -87,7 +87,7 @@ struct SharedArray {
 
 struct Block {
   uint3 index;
-  size_t shared_bytes;
+  size_t dynamic_bytes, most_shared;  // shared memory: of the launch; of it and static arrays
   std::vector<Thread> threads;
   std::vector<int> order;
   size_t next_fresh = 0;  // into `order`

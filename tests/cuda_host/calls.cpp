@@ -121,7 +121,12 @@ void* shared(const void* key, size_t bytes, size_t align) {
   }
   if (key != &dynamic_key) {  // dynamic_shared() has been checked at the launch
     b.static_bytes += bytes;
-    if (b.static_bytes > kStaticSharedBytes) report("more static shared memory than a block has");
+    if (b.static_bytes > kDefaultSharedBytes) report("more static than 48 KiB of shared memory");
+    if (b.static_bytes + b.dynamic_bytes > b.most_shared) {
+      report(b.most_shared == kSharedBytes
+                 ? "more static and dynamic shared memory than a block has"
+                 : "more than 48 KiB of shared memory without leave");
+    }
   }
   void* memory = nullptr;
   if (posix_memalign(&memory, std::max<size_t>(align, 16), bytes) != 0) std::abort();
@@ -131,7 +136,7 @@ void* shared(const void* key, size_t bytes, size_t align) {
 }
 
 void* dynamic_shared() {
-  return shared(&dynamic_key, running.block->shared_bytes, 16);
+  return shared(&dynamic_key, running.block->dynamic_bytes, 16);
 }
 
 void fence() {

@@ -12,6 +12,7 @@
 #include "tests/cuda_host/arena.h"
 #include "tests/cuda_host/limits.h"
 #include "tests/cuda_host/memory.h"
+#include "tests/cuda_host/scheduler.h"
 
 namespace oche::cuda_host {
 namespace {
@@ -167,6 +168,13 @@ cudaError_t cudaStreamDestroy(cudaStream_t) {
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t) {
   return cudaSuccess;
+}
+
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0) {
+    return cudaErrorInvalidValue;
+  }
+  return oche::cuda_host::allow_shared(kernel, static_cast<size_t>(value));
 }
 
 cudaError_t cudaGetLastError() {

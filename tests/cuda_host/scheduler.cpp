@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <numeric>
@@ -28,6 +29,8 @@ struct Model {
   const std::function<void()>* body = nullptr;
   Fiber* scheduler = nullptr;
   Sync launch, finish;
+
+  std::map<const void*, size_t> allowed_shared;
 
   std::vector<std::unique_ptr<Fiber>> fibers;  // all
   std::vector<Fiber*> idle;
@@ -145,7 +148,14 @@ void set_order(Order order, uint64_t seed) {
   model.seed = seed;
 }
 
-cudaError_t run_grid(const char* kernel,
+cudaError_t allow_shared(const void* kernel, size_t bytes) {
+  if (bytes > kSharedBytes) return cudaErrorInvalidValue;
+  const std::lock_guard lock(model.one_grid_at_a_time);
+  model.allowed_shared[kernel] = bytes;
+  return cudaSuccess;
+}
+
+cudaError_t run_grid(const KernelName& kernel,
                      dim3 grid,
                      dim3 block,
                      size_t shared_bytes,
@@ -155,14 +165,16 @@ cudaError_t run_grid(const char* kernel,
       grid.y > 0xffff || grid.z > 0xffff) {
     return cudaErrorInvalidConfiguration;
   }
-  if (shared_bytes > kSharedBytes) return cudaErrorInvalidValue;
-
   const std::lock_guard lock(model.one_grid_at_a_time);
+  const bool allowed = shared_bytes <= model.allowed_shared[kernel.function];
+  const size_t most_shared = allowed ? kSharedBytes : kDefaultSharedBytes;
+  if (shared_bytes > most_shared) return cudaErrorInvalidValue;
+
   const DeviceAccess access;
   const Unseen unseen;  // what is released here, threads have allocated
   Fiber scheduler;
   model.scheduler = &scheduler;
-  running.kernel = kernel;
+  running.kernel = kernel.name;
   model.body = &thread;
   gridDim = grid;
   blockDim = block;
@@ -171,7 +183,8 @@ cudaError_t run_grid(const char* kernel,
   for (int b : ordered(uint64_t{grid.x} * grid.y * grid.z, model.seed)) {
     Block state;
     state.index = unravel(b, grid);
-    state.shared_bytes = shared_bytes;
+    state.dynamic_bytes = shared_bytes;
+    state.most_shared = most_shared;
     state.threads.resize(threads);
     for (uint64_t t = 0; t < threads; ++t) state.threads[t].index = unravel(t, block);
     state.order = ordered(threads, model.seed + b);

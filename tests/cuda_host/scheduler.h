@@ -15,9 +15,16 @@ namespace oche::cuda_host {
 enum class Order { kForward, kReverse, kRandom };
 void set_order(Order, uint64_t seed = 0);
 
+// The dynamic shared memory that launches of a kernel may ask for, whatever its static arrays take.
+cudaError_t allow_shared(const void* kernel, size_t bytes);
+
+struct KernelName {
+  const char* name;
+  const void* function;
+};
 // Runs `thread` once for each thread of the grid. Ends the process with a report where a barrier
-// is never complete or is met from two places.
-cudaError_t run_grid(const char* kernel,
+// is never complete or is met from two places, or where the block's shared memory is not enough.
+cudaError_t run_grid(const KernelName& kernel,
                      dim3 grid,
                      dim3 block,
                      size_t shared_bytes,

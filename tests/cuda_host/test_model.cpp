@@ -61,6 +61,16 @@ __global__ void shared_kernel(int* y) {
   fixed[threadIdx.x] = dynamic[threadIdx.x] = 0;                // the next block has its own
 }
 
+constexpr int kFixed = 40 << 10;  // bytes
+__global__ void large_shared_kernel(unsigned char* y) {
+  CU_SHARED(unsigned char, fixed, kFixed);
+  auto* const dynamic = dynamic_shared<unsigned char>();
+  fixed[kFixed - 1 - threadIdx.x] = 0x0f;
+  dynamic[threadIdx.x] = 0xf0;
+  __syncthreads();
+  y[threadIdx.x] = fixed[kFixed - blockDim.x + threadIdx.x] | dynamic[blockDim.x - 1 - threadIdx.x];
+}
+
 }  // namespace
 
 TEST_CASE("model: warp functions") {
@@ -161,6 +171,29 @@ TEST_CASE("model: launches that no device takes") {
     CHECK(text.find("order_kernel failed on device 0") == 0);
     CHECK(text.find("test_model.cpp:") != std::string::npos);
   }
+}
+
+TEST_CASE("model: static arrays count towards the limits of shared memory") {
+  CudaContext ctx(0);
+  DeviceArray<unsigned char> out(ctx, 32);
+  const auto launch = [&](size_t bytes) {
+    CU_LAUNCH(large_shared_kernel, 1, 32, bytes, ctx.stream(), out.data());
+  };
+  launch(8 << 10);  // what every kernel may have
+  // More than that, in total; a smaller request afterwards takes nothing back.
+  for (size_t bytes : {size_t{12} << 10, cuda_host::kSharedBytes - kFixed, size_t{12} << 10}) {
+    CAPTURE(bytes);
+    fill_bytes(ctx, out.data(), 0, 32);
+    launch(bytes);
+    CHECK(out.download() == std::vector<unsigned char>(32, 0xff));
+  }
+  // A kernel without leave; with arrays that are too large, it is a fault (test_model_faults.cpp).
+  const auto run = [](size_t bytes) {
+    static char some_kernel;
+    return cuda_host::run_grid({"some_kernel", &some_kernel}, 1, 32, bytes, [] {});
+  };
+  CHECK(run(cuda_host::kDefaultSharedBytes) == cudaSuccess);
+  CHECK(run(cuda_host::kDefaultSharedBytes + 1) == cudaErrorInvalidValue);
 }
 
 TEST_CASE("model: memory has an end, and is released once") {

@@ -115,13 +115,45 @@ __global__ void unwritten_shared(const float* x, float* y) {
   y[grid_index()] = tile[threadIdx.x];
 }
 
+// Arrays of 47 or 49 KiB, only the first elements of which are used.
+template <bool Fault>
+__global__ void large_static_shared(const float* x, float* y) {
+  CU_SHARED(float, tile, (Fault ? 49 : 47) * 256);
+  tile[threadIdx.x] = x[grid_index()];
+  y[grid_index()] = tile[threadIdx.x];
+}
+
+// 40 KiB beside what a launch asks for.
+__device__ void through_shared(const float* x, float* y) {
+  CU_SHARED(float, tile, 40 * 256);
+  tile[threadIdx.x] = dynamic_shared<float>()[threadIdx.x] = x[grid_index()];
+  y[grid_index()] = tile[threadIdx.x];
+}
+template <bool Fault>
+__global__ void shared_without_leave(const float* x, float* y) {
+  through_shared(x, y);
+}
+template <bool Fault>
+__global__ void more_shared_than_there_is(const float* x, float* y) {
+  through_shared(x, y);
+}
+
 using Kernel = void (*)(const float*, float*);
+struct Launch {
+  Kernel kernel;
+  size_t shared_bytes = 0;
+  bool asks_leave = true;  // CU_LAUNCH does
+};
 struct Fault {
   const char* name;
-  Kernel faulty, sound;
+  Launch faulty, sound;
 };
-#define OCHE_FAULT(name) \
-  { #name, name < true>, name < false> }
+#define OCHE_FAULT(name)      \
+  {                           \
+#name, {name < true> }, { \
+      name<false>             \
+    }                         \
+  }
 const Fault kFaults[] = {OCHE_FAULT(missing_barrier),
                          OCHE_FAULT(missing_trailing_barrier),
                          OCHE_FAULT(missing_syncwarp),
@@ -132,24 +164,37 @@ const Fault kFaults[] = {OCHE_FAULT(missing_barrier),
                          OCHE_FAULT(divergent_barrier),
                          OCHE_FAULT(barrier_at_two_places),
                          OCHE_FAULT(shuffle_without_a_lane),
-                         OCHE_FAULT(unwritten_shared)};
+                         OCHE_FAULT(unwritten_shared),
+                         OCHE_FAULT(large_static_shared),
+                         {"shared_without_leave",
+                          {shared_without_leave<true>, 16 << 10, false},
+                          {shared_without_leave<false>, 16 << 10}},
+                         {"more_shared_than_there_is",
+                          {more_shared_than_there_is<true>, 188 << 10},
+                          {more_shared_than_there_is<false>, 187 << 10}}};
 
-std::vector<float> run(CudaContext& ctx, Kernel kernel) {
+std::vector<float> run(CudaContext& ctx, const Launch& launch) {
   std::vector<float> values(kItems);
   for (int i = 0; i < kItems; ++i) values[i] = static_cast<float>(i + 1);
   const size_t bytes = kItems * sizeof(float);
   auto* x = static_cast<float*>(allocate(ctx, bytes));
   auto* y = static_cast<float*>(allocate(ctx, bytes));
   copy_to_device(ctx, x, values.data(), bytes);
-  CU_LAUNCH(kernel, kBlocks, kThreads, 0, ctx.stream(), x, y);
+  if (launch.asks_leave) {
+    CU_LAUNCH(launch.kernel, kBlocks, kThreads, launch.shared_bytes, ctx.stream(), x, y);
+  } else {
+    cuda_host::run_grid({"a kernel", nullptr}, kBlocks, kThreads, launch.shared_bytes, [&] {
+      launch.kernel(x, y);
+    });
+  }
   copy_to_host(ctx, values.data(), y, bytes);
   release(ctx, x);
   release(ctx, y);
   return values;
 }
 
-// Whether `kernel` writes the same in every order as `sound` does in the first.
-bool agrees(CudaContext& ctx, const char* name, Kernel kernel, Kernel sound) {
+// Whether `launch` writes the same in every order as `sound` does in the first.
+bool agrees(CudaContext& ctx, const char* name, const Launch& launch, const Launch& sound) {
   using cuda_host::Order;
   cuda_host::set_order(Order::kForward);
   const std::vector<float> want = run(ctx, sound);
@@ -158,7 +203,7 @@ bool agrees(CudaContext& ctx, const char* name, Kernel kernel, Kernel sound) {
       {Order::kForward, "forward"}, {Order::kReverse, "reverse"}, {Order::kRandom, "random"}};
   for (const auto& [order, order_name] : orders) {
     cuda_host::set_order(order, 1);
-    const std::vector<float> got = run(ctx, kernel);
+    const std::vector<float> got = run(ctx, launch);
     if (std::memcmp(got.data(), want.data(), kItems * sizeof(float)) == 0) continue;
     std::printf("%s: wrong result in %s order\n", name, order_name);
     ++differ;
