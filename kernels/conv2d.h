@@ -8,7 +8,8 @@
 //   gated(x)[i] = 0 if gate[i] <= 0, else x[i]
 //
 // Without a gate (nullptr) x is read as it is; gate == x is a rectified input.
-// Taps outside the image are 0. NHWC throughout; weights (kernel_h, kernel_w, C / groups, out_C).
+// Taps outside the image contribute nothing, not even where they would meet a NaN or an infinity.
+// NHWC throughout; weights (kernel_h, kernel_w, C / groups, out_C).
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,11 @@
-// Convolution: the choice of a way, and the merge of partial weight gradients.
+// Convolution: the choice of a way, the merge of partial weight gradients, and what becomes of
+// operands that are not finite.
 #include "kernels/conv2d.h"
 
 #include "kernels/cpu/blocks.h"
+#include "kernels/cpu/conv2d_plain.h"
 #include "kernels/cpu/conv2d_way.h"
+#include "kernels/elementwise.h"
 
 namespace oche::kernels {
 
@@ -33,11 +36,33 @@ void merge_partials(CpuContext& ctx, int64_t blocks, int64_t size, const T* part
   });
 }
 
+// True iff a way may be taken with these weights: it gives the taps in the padding a zero for a
+// factor, which is no zero any more where the weight is not finite. Of x and grad_y it multiplies
+// only what the equation does, but in a weight gradient: that is mended afterwards, where it shows.
+template <typename T>
+bool harmless(CpuContext& ctx, const Conv2dShape& s, const T* w) {
+  return !meets_padding(s) || all_finite(ctx, weight_size(s), w);
+}
+
+// Of partial weight gradients. A zero of the padding that met a NaN or an infinity left a NaN.
+template <typename T>
+void finish_weight_grad(CpuContext& ctx,
+                        const Conv2dShape& s,
+                        const T* x,
+                        const T* gate,
+                        const T* grad_y,
+                        T* grad_w,
+                        const T* partials) {
+  merge_partials(ctx, weight_grad_blocks(s), weight_size(s), partials, grad_w);
+  if (meets_padding(s)) mend_weight_grad(ctx, s, x, gate, grad_y, grad_w);
+}
+
 }  // namespace
 
 template <typename T>
 void conv2d_forward(
     CpuContext& ctx, const Conv2dShape& shape, const T* x, const T* gate, const T* w, T* y) {
+  if (!harmless(ctx, shape, w)) return plain_forward(ctx, shape, x, gate, w, y);
   way_for<T>(shape).forward(ctx, shape, x, gate, w, y);
 }
 
@@ -48,6 +73,7 @@ void conv2d_input_grad(CpuContext& ctx,
                        const T* gate,
                        const T* w,
                        T* grad_x) {
+  if (!harmless(ctx, shape, w)) return plain_input_grad(ctx, shape, grad_y, gate, w, grad_x);
   way_for<T>(shape).input_grad(ctx, shape, grad_y, gate, w, grad_x);
 }
 
@@ -64,7 +90,7 @@ void conv2d_weight_grad(CpuContext& ctx,
     return;
   }
   way_for<T>(shape).weight_grad(ctx, shape, x, gate, grad_y, workspace);
-  merge_partials(ctx, weight_grad_blocks(shape), weight_size(shape), workspace, grad_w);
+  finish_weight_grad(ctx, shape, x, gate, grad_y, grad_w, workspace);
 }
 
 template <typename T>
@@ -77,13 +103,13 @@ void conv2d_backward(CpuContext& ctx,
                      T* grad_x,
                      T* grad_w,
                      T* workspace) {
-  if (shape.N * shape.out_h() * shape.out_w() == 0) {
+  if (shape.N * shape.out_h() * shape.out_w() == 0 || !harmless(ctx, shape, w)) {
     conv2d_input_grad(ctx, shape, grad_y, gate, w, grad_x);
     conv2d_weight_grad(ctx, shape, x, gate, grad_y, grad_w, workspace);
     return;
   }
   way_for<T>(shape).backward(ctx, shape, x, gate, grad_y, w, grad_x, workspace);
-  merge_partials(ctx, weight_grad_blocks(shape), weight_size(shape), workspace, grad_w);
+  finish_weight_grad(ctx, shape, x, gate, grad_y, grad_w, workspace);
 }
 
 int64_t conv2d_weight_grad_workspace(const CpuContext&, const Conv2dShape& shape) {

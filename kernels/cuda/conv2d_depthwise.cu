@@ -24,15 +24,17 @@ __global__ void __launch_bounds__(kBlock, 1)
         const int column = at.column * e.stride - e.padding + s * e.dilation;
         const int64_t source = ((at.n * e.H + h) * e.W + column) * C + at.channel;
         V v[kStrip];
+        const auto inside = [&](int k) {
+          return column + k * e.stride >= 0 && column + k * e.stride < e.W;
+        };
         load_columns<kVector>(
-            v, x + source, gate ? gate + source : nullptr, e.stride * C, count, [&](int k) {
-              const int at_k = column + k * e.stride;
-              return at_k >= 0 && at_k < e.W;
-            });
+            v, x + source, gate ? gate + source : nullptr, e.stride * C, count, inside);
         const T* to_tap = w + (static_cast<int64_t>(r) * e.kernel_w + s) * C + at.channel;
         const V tap = load_channels<kVector, kWidth>(to_tap, count);
 #pragma unroll
-        for (int k = 0; k < kStrip; ++k) sums[k] = fma(v[k], tap, sums[k]);
+        for (int k = 0; k < kStrip; ++k) {
+          if (inside(k)) sums[k] = fma(v[k], tap, sums[k]);
+        }
       }
     }
     T* to = y + ((at.n * e.out_h + at.row) * e.out_w + at.column) * C + at.channel;
@@ -85,13 +87,16 @@ __global__ void __launch_bounds__(kGradBlock, 1) depthwise_weight_grad_any_kerne
   for (int s = 0; s < e.kernel_w; ++s) {
     V sums[1] = {};
     if (channel < C) {
-      for_strips(e, lanes, [&](int64_t n, int p, int q) {
+      for_strips(e, lanes.pixels, threadIdx.x / lanes.channels, [&](int64_t n, int p, int q) {
         const int h = p * e.stride - e.padding + r * e.dilation;
         if (h < 0 || h >= e.H) return;
         const int column = q * e.stride - e.padding + s * e.dilation;
         const int64_t source = ((n * e.H + h) * e.W + column) * C + channel;
         V g[kStrip], v[kStrip];
-        const auto inside = [&](int k) { return q + k < e.out_w; };
+        const auto inside = [&](int k) {
+          const int at = column + k * e.stride;
+          return q + k < e.out_w && at >= 0 && at < e.W;
+        };
         load_columns<kVector>(g,
                               grad_y + ((n * e.out_h + p) * e.out_w + q) * C + channel,
                               static_cast<const T*>(nullptr),
@@ -99,12 +104,11 @@ __global__ void __launch_bounds__(kGradBlock, 1) depthwise_weight_grad_any_kerne
                               count,
                               inside);
         load_columns<kVector>(
-            v, x + source, gate ? gate + source : nullptr, e.stride * C, count, [&](int k) {
-              const int at = column + k * e.stride;
-              return inside(k) && at >= 0 && at < e.W;
-            });
+            v, x + source, gate ? gate + source : nullptr, e.stride * C, count, inside);
 #pragma unroll
-        for (int k = 0; k < kStrip; ++k) sums[0] = fma(v[k], g[k], sums[0]);
+        for (int k = 0; k < kStrip; ++k) {
+          if (inside(k)) sums[0] = fma(v[k], g[k], sums[0]);
+        }
       });
     }
     merge_pixel_lanes(lanes, sums, shared);

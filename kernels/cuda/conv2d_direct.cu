@@ -41,8 +41,8 @@ __global__ void __launch_bounds__(kBlock, 1)
 #pragma unroll
           for (int k = 0; k < kStrip; ++k) {
             const int64_t at = source + k * e.stride * e.C + c;
-            T value = inside[k] ? x[at] : T(0);
-            if (gate && inside[k] && gate[at] <= 0) value = 0;
+            if (!inside[k]) continue;  // no term, whatever the weight
+            const T value = gate && gate[at] <= 0 ? T(0) : x[at];
 #pragma unroll
             for (int j = 0; j < kWidth; ++j) sums[k][j] = ::fma(value, weight[j], sums[k][j]);
           }
