@@ -30,7 +30,7 @@ struct Strided {
     if (rank == 0) dims[rank++] = {1, {1, 1}};
   }
 
-  const Dim& row() const { return dims[rank - 1]; }
+  constexpr const Dim& row() const { return dims[rank - 1]; }
 };
 
 }  // namespace oche::kernels

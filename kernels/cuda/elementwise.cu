@@ -2,7 +2,7 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/cuda/device.cuh"
+#include "kernels/cuda/groups.cuh"
 #include "kernels/elementwise.h"
 #include "kernels/strided.h"
 
@@ -127,17 +127,91 @@ void map(CudaContext& ctx, int64_t n, const F& f, T* y, const X*... x) {
   CU_LAUNCH((map_kernel<kWidth, F, T, X...>), grid, kBlockSize, 0, ctx.stream(), n, f, y, x...);
 }
 
-// The offsets of element i of `walk`, row-major. Index: wide enough for walk.size.
+// The offsets of element i of `walk`, row-major; returns its place in its row. Index: wide enough
+// for walk.size.
 template <typename Index>
-__device__ void locate(const Strided& walk, Index i, int64_t offset[2]) {
+__device__ int64_t locate(const Strided& walk, Index i, int64_t offset[2]) {
+  int64_t column = i;
   offset[0] = offset[1] = 0;
   for (int d = walk.rank - 1; d > 0; --d) {
     const Index extent = static_cast<Index>(walk.dims[d].extent), rest = i / extent;
     const int64_t at = i - rest * extent;
+    if (d == walk.rank - 1) column = at;
     for (int s = 0; s < 2; ++s) offset[s] += at * walk.dims[d].step[s];
     i = rest;
   }
   for (int s = 0; s < 2; ++s) offset[s] += static_cast<int64_t>(i) * walk.dims[0].step[s];
+  return column;
+}
+
+// One of the two readings of a walk whose rows are neighbours or one number. flat: in the order of
+// the walk itself, from one row to the next.
+template <typename T>
+struct Operand {
+  const T* data;
+  int which;
+  bool flat;
+};
+
+// W elements of an operand from element i on, `left` of which exist. `at` is where the first lies,
+// and `whole`: all are in its row.
+template <int W, typename T>
+__device__ Vec<T, W> load_operand(
+    const Strided& walk, const Operand<T>& x, int64_t i, int64_t left, int64_t at, bool whole) {
+  if (x.flat) return load_group<W>(x.data + i, left);
+  const int64_t step = walk.row().step[x.which];
+  if (whole && step == 1) return load_group<W>(x.data + at, W);
+  Vec<T, W> v{};
+  if (whole) {
+    const T value = x.data[at];
+#pragma unroll
+    for (int j = 0; j < W; ++j) v[j] = value;
+    return v;
+  }
+#pragma unroll 1
+  for (int j = 0; j < W && j < left; ++j) {
+    int64_t offset[2];
+    locate(walk, static_cast<uint32_t>(i + j), offset);
+    const T value = x.data[x.which == 0 ? offset[0] : offset[1]];
+#pragma unroll
+    for (int k = 0; k < W; ++k) v[k] = k == j ? value : v[k];
+  }
+  return v;
+}
+
+template <int W, typename F, typename T>
+__global__ void __launch_bounds__(kBlockSize)
+    binary_rows_kernel(Strided walk, F f, Operand<T> a, Operand<T> b, T* y) {
+  const int64_t vectors = (walk.size + W - 1) / W, columns = walk.row().extent;
+  for (int64_t v = grid_index(); v < vectors; v += grid_threads()) {
+    const int64_t i = v * W, left = walk.size - i;
+    int64_t at[2];
+    const bool whole = locate(walk, static_cast<uint32_t>(i), at) + W <= columns;
+    store_group(map_vector<T, W>(f,
+                                 load_operand<W>(walk, a, i, left, at[0], whole),
+                                 load_operand<W>(walk, b, i, left, at[1], whole)),
+                y + i,
+                left);
+  }
+}
+
+// How binary_rows_kernel reads operand `which`.
+template <typename T>
+Operand<T> operand(const Strided& walk, int which, const T* data) {
+  bool flat = true;
+  int64_t step = 1;
+  for (int d = walk.rank - 1; d >= 0; step *= walk.dims[d--].extent) {
+    flat = flat && walk.dims[d].step[which] == step;
+  }
+  return {data, which, flat};
+}
+
+// True iff its rows are long enough to hold vectors, and read as they are or as one number.
+bool has_vector_rows(const Strided& walk, int width) {
+  const Strided::Dim& row = walk.row();
+  const auto plain = [](int64_t step) { return step == 0 || step == 1; };
+  return row.extent >= width && plain(row.step[0]) && plain(row.step[1]) &&
+         walk.size <= std::numeric_limits<uint32_t>::max();
 }
 
 template <typename Index, typename F, typename T>
@@ -195,6 +269,20 @@ void binary(CudaContext& ctx,
   const bool contiguous = walk.rank == 1 && row.step[0] == 1 && row.step[1] == 1;
   with_map(f, [&](auto map_of) {
     if (contiguous) return map(ctx, walk.size, map_of, y, a, b);
+    constexpr int kWidth = 16 / sizeof(T);
+    if (has_vector_rows(walk, kWidth)) {
+      CU_LAUNCH((binary_rows_kernel<kWidth, decltype(map_of), T>),
+                grid_size(ctx, (walk.size + kWidth - 1) / kWidth),
+                kBlockSize,
+                0,
+                ctx.stream(),
+                walk,
+                map_of,
+                operand(walk, 0, a),
+                operand(walk, 1, b),
+                y);
+      return;
+    }
     with_index(walk, [&](auto index) {
       CU_LAUNCH((binary_kernel<decltype(index), decltype(map_of), T>),
                 grid_size(ctx, walk.size),

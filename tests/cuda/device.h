@@ -85,6 +85,16 @@ auto in_every_order(const Compute& compute) {
   return want;
 }
 
+#ifdef OCHE_CUDA_HOST
+// Among how many threads launch() shares out its work: for what a device shows as time only.
+template <typename Launch>
+uint64_t threads_of(const Launch& launch) {
+  const uint64_t before = cuda_host::threads_started();
+  launch();
+  return cuda_host::threads_started() - before;
+}
+#endif
+
 // n integers in [low, high], the same for every T.
 template <typename T>
 std::vector<T> integers(int64_t n, int low, int high, unsigned seed = 1) {

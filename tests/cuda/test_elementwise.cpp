@@ -35,12 +35,29 @@ struct Strides {
 const Strides kStrided[] = {
     {{}, {}, {}},
     {{3, 0, 2}, {0, 2, 1}, {0, 2, 1}},
-    {{5, 33}, {33, 1}, {33, 1}},  // contiguous
-    {{17}, {1}, {0}},             // scalar right
-    {{5, 33}, {33, 1}, {0, 1}},   // a row
-    {{5, 33}, {1, 0}, {33, 1}},   // a column
-    {{5, 3}, {1, 5}, {3, 1}},     // transposed
-    {{4, 5}, {10, 2}, {5, 1}},    // every other element
+    {{5, 33}, {33, 1}, {33, 1}},   // contiguous
+    {{17}, {1}, {0}},              // scalar right
+    {{5, 33}, {33, 1}, {0, 1}},    // a row
+    {{5, 33}, {1, 0}, {33, 1}},    // a column
+    {{17}, {0}, {1}},              // scalar left
+    {{9}, {0}, {0}},               // two scalars
+    {{40003}, {1}, {0}},           // more than one grid
+    {{130, 64}, {64, 1}, {0, 1}},  // rows of whole vectors
+    {{130, 64}, {0, 1}, {64, 1}},
+    {{130, 64}, {64, 1}, {1, 0}},
+    {{130, 64}, {1, 0}, {64, 1}},
+    {{700, 33}, {33, 1}, {0, 1}},  // vectors across the ends of rows
+    {{700, 33}, {0, 1}, {33, 1}},
+    {{700, 33}, {33, 1}, {1, 0}},
+    {{700, 33}, {1, 0}, {33, 1}},
+    {{200, 5}, {5, 1}, {0, 1}},
+    {{200, 3}, {3, 1}, {0, 1}},              // rows shorter than a vector
+    {{41, 33}, {0, 1}, {1, 0}},              // a row and a column
+    {{3, 7, 12}, {84, 12, 1}, {12, 0, 1}},   // a row for each image
+    {{3, 7, 10}, {70, 10, 1}, {1, 0, 0}},    // a number for each image
+    {{3, 7, 11}, {120, 16, 1}, {0, 11, 1}},  // rows with something between them
+    {{5, 3}, {1, 5}, {3, 1}},                // transposed
+    {{4, 5}, {10, 2}, {5, 1}},               // every other element
     {{2, 1, 3, 2, 1, 2, 2, 3}, {72, 72, 24, 12, 12, 6, 3, 1}, {0, 7, 1, 3, 5, 0, 6, 12}},
     {{3, 4001}, {4001, 1}, {1, 3}},
 };
@@ -118,6 +135,75 @@ TEMPLATE_TEST_CASE("cuda: binary maps through strides", "[cuda]", float, double)
     }
   }
 }
+
+// Every pair of alignments of what is read and written, and what lies around the result.
+TEMPLATE_TEST_CASE("cuda: broadcasts of misaligned views", "[cuda]", float, double) {
+  OCHE_CUDA_CONTEXT(ctx);
+  for (const Strides& c : kStrided) {
+    const int64_t n = elements(c.shape);
+    if (n > 10000) continue;
+    const auto a = integers<TestType>(reach(c.shape, c.a) + 2, -6, 6);
+    const auto b = integers<TestType>(reach(c.shape, c.b) + 2, -6, 6, 2);
+    const DeviceArray<TestType> left(ctx, a), right(ctx, b);
+    for (int shift = 0; shift < 8; ++shift) {
+      CAPTURE(c.shape, c.a, c.b, shift);
+      const int at_a = shift & 1, at_b = shift >> 1 & 1, at_y = shift >> 2;
+      DeviceArray<TestType> y(ctx, n + 2);
+      kernels::binary<TestType>(ctx,
+                                Binary::kSubtract,
+                                c.shape,
+                                left.data() + at_a,
+                                c.a,
+                                right.data() + at_b,
+                                c.b,
+                                y.data() + at_y);
+      std::vector<TestType> want(n);
+      CpuContext cpu(1);
+      kernels::binary<TestType>(
+          cpu, Binary::kSubtract, c.shape, a.data() + at_a, c.a, b.data() + at_b, c.b, want.data());
+      auto got = y.download();
+      for (int64_t i = 0; i < n + 2; ++i) {
+        if (i < at_y || i >= n + at_y) CHECK(std::isnan(got[i]));
+      }
+      got.erase(got.begin() + n + at_y, got.end());
+      got.erase(got.begin(), got.begin() + at_y);
+      CHECK(got == want);
+    }
+  }
+}
+
+#ifdef OCHE_CUDA_HOST
+// Of 16 bytes: a thread for each vector, where each element has one otherwise.
+TEMPLATE_TEST_CASE("cuda: rows, columns and scalars are broadcast in vectors",
+                   "[cuda]",
+                   float,
+                   double) {
+  OCHE_CUDA_CONTEXT(ctx);
+  constexpr int64_t kRows = 60, kColumns = 36, n = kRows * kColumns;
+  constexpr int64_t kWidth = 16 / sizeof(TestType);
+  const DeviceArray<TestType> a(ctx, std::vector<TestType>(n, 3));
+  DeviceArray<TestType> y(ctx, n);
+  const auto threads = [&](const Indices& b_strides, const Indices& a_strides) {
+    return threads_of([&] {
+      kernels::binary<TestType>(ctx,
+                                Binary::kAdd,
+                                Indices{kRows, kColumns},
+                                a.data(),
+                                a_strides,
+                                a.data(),
+                                b_strides,
+                                y.data());
+    });
+  };
+  const Indices flat = {kColumns, 1};
+  for (const Indices& other : {Indices{0, 1}, Indices{1, 0}, Indices{0, 0}}) {
+    CAPTURE(other);
+    CHECK(threads(flat, other) < n / kWidth + 256);
+    CHECK(threads(other, flat) < n / kWidth + 256);
+  }
+  CHECK(threads({1, kRows}, flat) >= n);  // transposed: as it comes
+}
+#endif
 
 TEMPLATE_TEST_CASE("cuda: maps of misaligned views", "[cuda]", float, double) {
   OCHE_CUDA_CONTEXT(ctx);

@@ -31,6 +31,7 @@ struct Model {
   Sync launch, finish;
 
   std::map<const void*, size_t> allowed_shared;
+  uint64_t threads_started = 0;
 
   std::vector<std::unique_ptr<Fiber>> fibers;  // all
   std::vector<Fiber*> idle;
@@ -148,6 +149,11 @@ void set_order(Order order, uint64_t seed) {
   model.seed = seed;
 }
 
+uint64_t threads_started() {
+  const std::lock_guard lock(model.one_grid_at_a_time);
+  return model.threads_started;
+}
+
 cudaError_t allow_shared(const void* kernel, size_t bytes) {
   if (bytes > kSharedBytes) return cudaErrorInvalidValue;
   const std::lock_guard lock(model.one_grid_at_a_time);
@@ -179,6 +185,7 @@ cudaError_t run_grid(const KernelName& kernel,
   gridDim = grid;
   blockDim = block;
   model.launch.release();
+  model.threads_started += threads * grid.x * grid.y * grid.z;
   uint64_t number = 0;
   for (int b : ordered(uint64_t{grid.x} * grid.y * grid.z, model.seed)) {
     Block state;

@@ -15,6 +15,9 @@ namespace oche::cuda_host {
 enum class Order { kForward, kReverse, kRandom };
 void set_order(Order, uint64_t seed = 0);
 
+// How many threads of kernels there have been so far.
+uint64_t threads_started();
+
 // The dynamic shared memory that launches of a kernel may ask for, whatever its static arrays take.
 cudaError_t allow_shared(const void* kernel, size_t bytes);
 
