@@ -52,7 +52,8 @@ void gather(CudaContext&,
             const T* x,
             const int64_t* index,
             T* y);
-// The adjoint: x[o, index[o,k,i], i] += y[o,k,i]; x is overwritten (zeroed first).
+// The adjoint: x[o, index[o,k,i], i] += y[o,k,i] in the order of k, in the element type; x is
+// overwritten (zeroed first).
 template <typename T>
 void scatter_add(CpuContext&,
                  int64_t outer,

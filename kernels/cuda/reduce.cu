@@ -90,6 +90,57 @@ __global__ void __launch_bounds__(kBlockSize) gather_kernel(int64_t total,
   }
 }
 
+// An item is kBlockSize neighbouring rows of a column of x, of which each thread of a block owns
+// one. The block goes through the picks of the column kBlockSize at a time; those that hit its rows
+// come to lie side by side in the order of k, in which their owners add them up. No order of blocks
+// or threads changes that.
+template <typename T>
+__global__ void __launch_bounds__(kBlockSize)
+    scatter_add_rows_kernel(int64_t items,
+                            Divider tiles,
+                            int64_t n,
+                            int64_t count,
+                            Divider slab,
+                            const T* __restrict__ y,
+                            const int64_t* __restrict__ index,
+                            T* __restrict__ x) {
+  constexpr int kWarps = kBlockSize / kWarpSize;
+  CU_SHARED(int, hits, kWarps);
+  CU_SHARED(int, row, kBlockSize);
+  CU_SHARED(T, value, kBlockSize);
+  const int t = static_cast<int>(threadIdx.x), warp = t / kWarpSize, lane = t % kWarpSize;
+  for (int64_t item = blockIdx.x; item < items; item += gridDim.x) {
+    const int64_t column = tiles.quotient(item), first = tiles.rest(item, column) * kBlockSize;
+    const int64_t o = slab.quotient(column), i = slab.rest(column, o), inner = slab.divisor();
+    T sum = 0;
+    for (int64_t begin = 0; begin < count; begin += kBlockSize) {
+      const int64_t k = begin + t, from = (o * count + k) * inner + i;
+      const int64_t at = k < count ? index[from] - first : -1;
+      const T mine = k < count ? y[from] : T(0);
+      const bool hit = at >= 0 && at < kBlockSize;
+      const unsigned mask = __ballot_sync(kAllLanes, hit);
+      if (lane == 0) hits[warp] = __popc(mask);
+      __syncthreads();  // and the picks before have been added
+      int place = __popc(mask & ((1u << lane) - 1)), total = 0;
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w) {
+        place += w < warp ? hits[w] : 0;
+        total += hits[w];
+      }
+      if (hit) {
+        row[place] = static_cast<int>(at);
+        value[place] = mine;
+      }
+      __syncthreads();
+#pragma unroll 4
+      for (int h = 0; h < total; ++h) {
+        if (row[h] == t) sum += value[h];
+      }
+    }
+    if (first + t < n) x[(o * n + first + t) * inner + i] = sum;
+  }
+}
+
 // A thread owns a column of x and adds to it in the order of k. Indices and values are read ahead,
 // since every addition waits for the one before.
 template <typename T>
@@ -205,10 +256,28 @@ void scatter_add(CudaContext& ctx,
                  const T* y,
                  const int64_t* index,
                  T* x) {
+  const int64_t columns = outer * inner;
+  // Long columns, and too few to be a thread's work each.
+  if (count >= kBlockSize && columns < kBlockSize * int64_t{ctx.multiprocessors()}) {
+    const int64_t tiles = ceil_div(n, kBlockSize);
+    CU_LAUNCH(scatter_add_rows_kernel<T>,
+              grid_blocks(columns * tiles),
+              kBlockSize,
+              0,
+              ctx.stream(),
+              columns * tiles,
+              Divider(tiles),
+              n,
+              count,
+              Divider(inner),
+              y,
+              index,
+              x);
+    return;
+  }
   fill_bytes(ctx, x, 0, outer * n * inner * sizeof(T));
-  const int64_t columns = count == 0 ? 0 : outer * inner;
   CU_LAUNCH(scatter_add_kernel<T>,
-            grid_size(ctx, columns),
+            grid_size(ctx, count == 0 ? 0 : columns),
             kBlockSize,
             0,
             ctx.stream(),

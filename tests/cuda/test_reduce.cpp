@@ -179,4 +179,51 @@ TEMPLATE_TEST_CASE("cuda: gather and its adjoint", "[cuda]", float, double) {
   }
 }
 
+// Few long columns are shared out among blocks, many among threads; the order of additions is the
+// CPU's either way, hence the bits.
+TEMPLATE_TEST_CASE("cuda: scatter_add has the CPU's bits", "[cuda]", float, double) {
+  OCHE_CUDA_CONTEXT(ctx);
+  CpuContext cpu(1);
+  struct Case {
+    Middle m;
+    int64_t count;
+    int hit;  // rows that are hit, from 0 on
+  };
+  for (const Case& c : {Case{{1, 1, 1}, 2000, 1},
+                        Case{{1, 10, 1}, 3000, 10},
+                        Case{{1, 700, 1}, 256, 700},
+                        Case{{1, 257, 1}, 1025, 257},
+                        Case{{1, 600, 1}, 900, 2},  // nearly all in one place
+                        Case{{2, 300, 3}, 700, 300},
+                        Case{{3, 5, 40}, 300, 5},
+                        Case{{1, 4, 1}, 255, 4},
+                        Case{{1, 5, 1030}, 300, 5}}) {
+    CAPTURE(c.m.outer, c.m.n, c.m.inner, c.count);
+    const int64_t picks = c.m.outer * c.count * c.m.inner;
+    const auto y = converted<TestType>(fractions(picks, 1));
+    const auto index = integers<int64_t>(picks, 0, c.hit - 1, 2);
+    const DeviceArray<TestType> from(ctx, y);
+    const DeviceArray<int64_t> at(ctx, index);
+    const auto got = in_every_order([&] {
+      DeviceArray<TestType> x(ctx, c.m.size());
+      kernels::scatter_add<TestType>(
+          ctx, c.m.outer, c.m.n, c.count, c.m.inner, from.data(), at.data(), x.data());
+      return x.download();
+    });
+    std::vector<TestType> want(c.m.size());
+    kernels::scatter_add<TestType>(
+        cpu, c.m.outer, c.m.n, c.count, c.m.inner, y.data(), index.data(), want.data());
+    CHECK(got == want);
+#ifdef OCHE_CUDA_HOST
+    DeviceArray<TestType> x(ctx, c.m.size());
+    const uint64_t threads = threads_of([&] {
+      kernels::scatter_add<TestType>(
+          ctx, c.m.outer, c.m.n, c.count, c.m.inner, from.data(), at.data(), x.data());
+    });
+    const bool shared_out = c.count >= 256 && c.m.columns() < 1024;
+    CHECK(threads >= static_cast<uint64_t>(shared_out ? c.m.size() : c.m.columns()));
+#endif
+  }
+}
+
 }  // namespace oche
