@@ -65,8 +65,8 @@ struct NormTensor {
   int64_t n() const { return a * b * c; }
 };
 // sum[0] = the squares of all elements, added in double: in blocks of a tensor's elements in the
-// order of the transpose, then block by block, then tensor by tensor. `workspace`:
-// squares_workspace(tensors) doubles.
+// order of the transpose, then over those in an order that the shapes fix; the CPU's is block by
+// block, then tensor by tensor. `workspace`: squares_workspace(tensors) doubles.
 template <typename T>
 void sum_squares(CpuContext&,
                  std::span<const NormTensor<T>> tensors,

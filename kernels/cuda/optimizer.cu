@@ -104,14 +104,42 @@ __global__ void __launch_bounds__(kBlockSize)
   if (threadIdx.x == 0) partial[blockIdx.x] = total;
 }
 
-// sum[0] = partial[0] + ... + partial[count - 1], by one block.
-__global__ void __launch_bounds__(kBlockSize)
-    total_kernel(int64_t count, const double* partial, double* sum) {
+// Block b adds up kMerged of the `count` numbers that lie `stride` apart from `partial` on, into
+// sum[b * sum_stride]. That may be the first of them: no other block reads it.
+constexpr int64_t kMerged = 1024;
+
+__global__ void __launch_bounds__(kBlockSize) merge_squares_kernel(
+    int64_t count, int64_t stride, const double* partial, int64_t sum_stride, double* sum) {
+  const int64_t first = blockIdx.x * kMerged;
+  const int64_t end = first + kMerged < count ? first + kMerged : count;
   double total = 0;
 #pragma unroll 4
-  for (int64_t j = threadIdx.x; j < count; j += kBlockSize) total += partial[j];
+  for (int64_t j = first + threadIdx.x; j < end; j += kBlockSize) total += partial[j * stride];
   total = block_sum(total);
-  if (threadIdx.x == 0) *sum = total;
+  if (threadIdx.x == 0) sum[blockIdx.x * sum_stride] = total;
+}
+
+// sum[0] = the `count` numbers of `partial`, which change: by blocks of them, then the blocks.
+void merge_squares(CudaContext& ctx, int64_t count, double* partial, double* sum) {
+  const auto run = [&](int64_t stride, int64_t blocks, int64_t sum_stride, double* to) {
+    CU_LAUNCH(merge_squares_kernel,
+              static_cast<unsigned>(blocks),
+              kBlockSize,
+              0,
+              ctx.stream(),
+              count,
+              stride,
+              partial,
+              sum_stride,
+              to);
+  };
+  int64_t stride = 1;
+  for (; count > kMerged; stride *= kMerged) {
+    const int64_t blocks = ceil_div(count, kMerged);
+    run(stride, blocks, stride * kMerged, partial);
+    count = blocks;
+  }
+  run(stride, 1, 1, sum);
 }
 
 }  // namespace
@@ -152,7 +180,7 @@ void sum_squares(CudaContext& ctx,
     CU_LAUNCH(squares_kernel<T>, blocks, kBlockSize, 0, ctx.stream(), table, workspace + done);
     done += blocks;
   });
-  CU_LAUNCH(total_kernel, 1, kBlockSize, 0, ctx.stream(), done, workspace, sum);
+  merge_squares(ctx, done, workspace, sum);
 }
 
 #define OCHE_INSTANTIATE(T)                                                          \

@@ -97,39 +97,71 @@ TEMPLATE_TEST_CASE("cuda: adam has the CPU's bits", "[cuda]", float, double) {
         on_cpu<TestType>(sizes, update));
 }
 
+namespace {
+
+// Checks the sum of squares of tensors of these shapes, of integers or of fractions.
+template <typename T>
+void check_sum_squares(CudaContext& ctx, const std::vector<NormTensor<T>>& shapes, bool exact) {
+  int64_t total = 0;
+  for (const auto& t : shapes) total += t.n();
+  auto x = integers<T>(total, -9, 9);
+  for (T& v : x) v /= exact ? 1 : 7;
+  const DeviceArray<T> in(ctx, x);
+  const auto listed = [&](const T* at) {
+    auto list = shapes;
+    for (auto& t : list) {
+      t.x = at;
+      at += t.n();
+    }
+    return list;
+  };
+  const auto on_device = listed(in.data());
+  const int64_t partials = squares_workspace<T>(on_device);
+  const auto got = in_every_order([&] {
+    DeviceArray<double> sum(ctx, 1), workspace(ctx, partials);
+    const auto launch = [&] { sum_squares<T>(ctx, on_device, sum.data(), workspace.data()); };
+#ifdef OCHE_CUDA_HOST
+    // A block for each partial sum; more than 1024 of those are merged by several blocks.
+    const int64_t merging = partials > 1024 ? (partials + 1023) / 1024 + 1 : 1;
+    CHECK(threads_of(launch) == static_cast<uint64_t>(partials + merging) * 256);
+#else
+    launch();
+#endif
+    return sum.download();
+  });
+  CpuContext cpu(1);
+  std::vector<double> want(1), workspace(partials);
+  sum_squares<T>(cpu, listed(x.data()), want.data(), workspace.data());
+  check_close(got, want, exact ? 0 : 1e-13);
+}
+
+}  // namespace
+
 TEMPLATE_TEST_CASE("cuda: sums of squares", "[cuda]", float, double) {
   OCHE_CUDA_CONTEXT(ctx);
-  CpuContext cpu(1);
   std::vector<NormTensor<TestType>> many = {{0, 3, 4, nullptr}, {9, 40, 30, nullptr}};
   for (int64_t i = 1; i < 100; ++i) many.push_back({1 + i % 9, 1 + i % 5, 1 + i % 7, nullptr});
   for (const auto& shapes : {std::vector<NormTensor<TestType>>{}, {{1, 1, 1, nullptr}}, many}) {
     for (bool exact : {true, false}) {
       CAPTURE(shapes.size(), exact);
-      int64_t total = 0;
-      for (const auto& t : shapes) total += t.n();
-      auto x = integers<TestType>(total, -9, 9);
-      for (TestType& v : x) v /= exact ? 1 : 7;
-      const DeviceArray<TestType> in(ctx, x);
-      const auto listed = [&](const TestType* at) {
-        auto list = shapes;
-        for (auto& t : list) {
-          t.x = at;
-          at += t.n();
-        }
-        return list;
-      };
-      const auto got = in_every_order([&] {
-        const auto list = listed(in.data());
-        DeviceArray<double> sum(ctx, 1), workspace(ctx, squares_workspace<TestType>(list));
-        sum_squares<TestType>(ctx, list, sum.data(), workspace.data());
-        return sum.download();
-      });
-      const auto list = listed(x.data());
-      std::vector<double> want(1), workspace(squares_workspace<TestType>(list));
-      sum_squares<TestType>(cpu, list, want.data(), workspace.data());
-      check_close(got, want, exact ? 0 : 1e-13);
+      check_sum_squares(ctx, shapes, exact);
     }
   }
+}
+
+TEMPLATE_TEST_CASE("cuda: sums of squares of a thousand tensors and of one that is huge",
+                   "[cuda]",
+                   float,
+                   double) {
+  OCHE_CUDA_CONTEXT(ctx);
+  // As many partial sums as one block merges, and more.
+  for (int64_t count : {1024, 1025, 2300}) {
+    std::vector<NormTensor<TestType>> many;
+    for (int64_t i = 0; i < count; ++i) many.push_back({1 + i % 3, 1 + i % 2, 1 + i % 5, nullptr});
+    CAPTURE(count);
+    check_sum_squares(ctx, many, count < 2000);
+  }
+  check_sum_squares<TestType>(ctx, {{3, 5, 1, nullptr}, {64, 9, 8200, nullptr}}, false);
 }
 
 }  // namespace oche

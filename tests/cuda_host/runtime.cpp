@@ -188,6 +188,13 @@ cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute
   return oche::cuda_host::allow_shared(kernel, static_cast<size_t>(value));
 }
 
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0) {
+    return cudaErrorInvalidValue;
+  }
+  return oche::cuda_host::allow_shared(kernel, static_cast<size_t>(value));
+}
+
 cudaError_t cudaGetLastError() {
   return cudaSuccess;
 }
