@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/libraries.h"
 
 namespace oche::kernels {
 namespace cuda {
@@ -147,7 +148,8 @@ void synchronize(CudaContext& ctx) {
 
 }  // namespace cuda
 
-CudaContext::CudaContext(int device) : device_(device) {
+CudaContext::CudaContext(int device)
+    : device_(device), libraries_(std::make_unique<cuda::Libraries>(*this)) {
   const int count = cuda::device_count();
   if (device < 0 || device >= count) {
     throw std::invalid_argument(
@@ -168,6 +170,7 @@ CudaContext::CudaContext(int device) : device_(device) {
 }
 
 CudaContext::~CudaContext() {
+  libraries_.reset();  // its handles use the stream
   cudaFree(answer_);
   cudaStreamDestroy(stream_);
 }

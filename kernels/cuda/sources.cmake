@@ -15,5 +15,10 @@ set(cuda_kernel_sources
   cuda/softmax.cu
 )
 set(cuda_runtime_sources
+  cuda/cublas.cpp
+  cuda/cudnn.cpp
+  cuda/cudnn_api.cpp
+  cuda/libraries.cpp
   cuda/runtime.cpp
+  cuda/shared_library.cpp
 )
