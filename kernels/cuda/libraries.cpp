@@ -14,14 +14,6 @@ namespace {
 
 constexpr int64_t kWorthMultiplyAdds = int64_t{1} << 17;
 
-LibraryUse use_by_environment() {
-  const char* const variable = std::getenv("OCHE_CUDA_LIBRARIES");
-  const std::string value = variable ? variable : "";
-  if (value.empty() || value == "auto") return LibraryUse::kByRule;
-  if (value == "none") return LibraryUse::kNone;
-  throw std::invalid_argument("OCHE_CUDA_LIBRARIES=" + value + ": expected auto or none");
-}
-
 // What cuDNN is asked for at all: extents and offsets that fit its ints.
 bool dense(const Conv2dShape& s, bool gated) {
   constexpr int64_t kMost = std::numeric_limits<int>::max();
@@ -57,6 +49,14 @@ void fail_library(
               "; OCHE_CUDA_LIBRARIES=none goes on without cuBLAS and cuDNN");
 }
 
+LibraryUse library_use_of_environment() {
+  const char* const variable = std::getenv("OCHE_CUDA_LIBRARIES");
+  const std::string value = variable ? variable : "";
+  if (value.empty() || value == "auto") return LibraryUse::kByRule;
+  if (value == "none") return LibraryUse::kNone;
+  throw std::invalid_argument("OCHE_CUDA_LIBRARIES=" + value + ": expected auto or none");
+}
+
 bool worth_a_library(const GemmShape& s) {
   return s.M * s.N * s.K >= kWorthMultiplyAdds;
 }
@@ -66,7 +66,7 @@ bool worth_a_library(const Conv2dShape& s) {
          output_size(s) * s.kernel_h * s.kernel_w * s.C >= kWorthMultiplyAdds;
 }
 
-Libraries::Libraries(CudaContext& ctx) : ctx_(ctx), use_(use_by_environment()) {}
+Libraries::Libraries(CudaContext& ctx) : ctx_(ctx), use_(library_use_of_environment()) {}
 Libraries::~Libraries() = default;
 
 GemmLibrary* Libraries::for_gemm(const GemmShape& s) {

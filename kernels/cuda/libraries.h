@@ -63,6 +63,9 @@ enum class LibraryUse {
   kAlways,  // wherever there is a choice, as a baseline; Error where a library cannot do it
 };
 
+// What OCHE_CUDA_LIBRARIES says: kNone or kByRule. std::invalid_argument for any other value.
+LibraryUse library_use_of_environment();
+
 // The rule, by shape alone: from the products of the classifier of the usual search network on (a
 // batch of 64, 256 channels, 10 classes), and dense convolutions of more than one tap, such as the
 // stem's. Pointwise convolutions stay with our kernels, which gate them in the same pass. The
@@ -73,7 +76,7 @@ bool worth_a_library(const Conv2dShape&);
 // The libraries of one context; handles are made when they are first needed.
 class Libraries {
  public:
-  explicit Libraries(CudaContext&);  // std::invalid_argument for a wrong OCHE_CUDA_LIBRARIES
+  explicit Libraries(CudaContext&);  // library_use_of_environment(), until set_use()
   ~Libraries();
   Libraries(const Libraries&) = delete;
   Libraries& operator=(const Libraries&) = delete;

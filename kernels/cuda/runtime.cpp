@@ -36,6 +36,10 @@ std::string mebibytes(uint64_t bytes) {
   return text;
 }
 
+std::string version_text(int version) {  // 1000 * major + 10 * minor
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
 }  // namespace
 
 void fail(cudaError_t code, const char* call, const char* file, int line) {
@@ -59,6 +63,12 @@ std::string no_device_reason() {
   const cudaError_t code = cudaGetDeviceCount(&count);
   if (code == cudaSuccess) return count > 0 ? "" : "no CUDA device";
   cudaGetLastError();
+  if (code == cudaErrorInsufficientDriver) {
+    int driver = 0;
+    if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0) return "no NVIDIA driver";
+    return "the NVIDIA driver is for CUDA " + version_text(driver) + ", this build needs " +
+           version_text(CUDART_VERSION);
+  }
   return cudaGetErrorString(code);
 }
 

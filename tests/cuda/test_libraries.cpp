@@ -27,8 +27,11 @@ namespace cuda = kernels::cuda;
   ctx.libraries().set_use(LibraryUse::kAlways)
 
 bool contains(const std::string& text, const std::string& part) {
-  CAPTURE(text, part);
   return text.find(part) != std::string::npos;
+}
+void check_contains(const std::string& text, const std::string& part) {
+  CAPTURE(text, part);
+  CHECK(contains(text, part));
 }
 
 template <typename Call>
@@ -166,11 +169,11 @@ TEST_CASE("libraries: one that is not there is named with the linker's reason") 
   for (const LibraryState& state : {cublas, cudnn}) {
     CHECK((state.version + state.path).empty());
     if (contains(state.problem, "this build had no header")) continue;
-    CHECK(contains(state.problem, "No such file or directory"));
+    check_contains(state.problem, "No such file or directory");
   }
   if (!contains(cudnn.problem, "this build had no header")) {
-    CHECK(contains(cudnn.problem, "/nowhere/libcudnn.so."));
-    CHECK(contains(cudnn.problem, "; /nor/there/libcudnn.so."));
+    check_contains(cudnn.problem, "/nowhere/libcudnn.so.");
+    check_contains(cudnn.problem, "; /nor/there/libcudnn.so.");
   }
 }
 
@@ -180,9 +183,9 @@ TEST_CASE("libraries: one that lacks a function is refused") {
   for (const LibraryState& state : {cublas, cudnn}) {
     CHECK((state.version + state.path).empty());
     if (contains(state.problem, "this build had no header")) continue;
-    CHECK(contains(state.problem, OCHE_INCOMPLETE_LIBRARIES "/libcu"));
-    CHECK(contains(state.problem,
-                   state.name == "cuBLAS" ? " has no cublasDestroy_v2" : " has no cudnnDestroy"));
+    check_contains(state.problem, OCHE_INCOMPLETE_LIBRARIES "/libcu");
+    check_contains(state.problem,
+                   state.name == "cuBLAS" ? " has no cublasDestroy_v2" : " has no cudnnDestroy");
   }
 }
 
@@ -197,7 +200,7 @@ TEST_CASE("libraries: a file that is no library is refused, and the next place i
     return cuda::load_library("cuBLAS", directories, OCHE_INCOMPLETE_CUBLAS, symbols);
   };
   const LibraryState refused = load({folder.string()});
-  CHECK(contains(refused.problem, "invalid ELF header"));
+  check_contains(refused.problem, "invalid ELF header");
   CHECK(refused.path.empty());
   CHECK(load({}).problem == "no place to look for " OCHE_INCOMPLETE_CUBLAS);
   const LibraryState found = load({folder.string(), "/nowhere", OCHE_INCOMPLETE_LIBRARIES});
@@ -217,8 +220,8 @@ TEST_CASE("libraries: those that are installed have every function") {
       continue;
     }
     CHECK(state.problem.empty());
-    CHECK(contains(state.path, "/libcu"));
-    CHECK(contains(state.version, "."));
+    check_contains(state.path, "/libcu");
+    check_contains(state.version, ".");
   }
 }
 #endif
@@ -263,16 +266,15 @@ TEST_CASE("libraries: what goes to them", "[cuda]") {
 
   libraries.set_use(LibraryUse::kAlways);
   if (cublas) CHECK(libraries.for_gemm(small) != nullptr);
-  if (!cublas)
-    CHECK(contains(error_of([&] { libraries.for_gemm(small); }), "cuBLAS is not in use"));
+  if (!cublas) check_contains(error_of([&] { libraries.for_gemm(small); }), "cuBLAS is not in use");
   CHECK(libraries.for_gemm(empty) == nullptr);
   if (cudnn) CHECK(libraries.for_conv2d(few, false) != nullptr);
   if (!cudnn) {
-    CHECK(contains(error_of([&] { libraries.for_conv2d(few, false); }), "cuDNN is not in use"));
+    check_contains(error_of([&] { libraries.for_conv2d(few, false); }), "cuDNN is not in use");
   }
   CHECK(libraries.for_conv2d(none, false) == nullptr);
-  CHECK(contains(error_of([&] { libraries.for_conv2d(few, true); }), "without a gate"));
-  CHECK(contains(error_of([&] { libraries.for_conv2d(grouped, false); }), "of one group"));
+  check_contains(error_of([&] { libraries.for_conv2d(few, true); }), "without a gate");
+  check_contains(error_of([&] { libraries.for_conv2d(grouped, false); }), "of one group");
   CHECK_THROWS_AS(libraries.declined("no"), cuda::Error);
 }
 
@@ -367,10 +369,10 @@ TEST_CASE("libraries: cuDNN is for float, and says so", "[cuda]") {
   const Conv2dShape s{1, 4, 4, 3, 3, 3, 4, 1, 1, 1};
   const DeviceArray<double> x(ctx, input_size(s)), w(ctx, weight_size(s));
   DeviceArray<double> y(ctx, output_size(s));
-  CHECK(contains(error_of([&] {
+  check_contains(error_of([&] {
                    kernels::conv2d_forward<double>(ctx, s, x.data(), nullptr, w.data(), y.data());
                  }),
-                 "float only"));
+                 "float only");
 }
 
 TEST_CASE("libraries: an error has the call, its place and the library's words", "[cuda]") {
@@ -380,19 +382,19 @@ TEST_CASE("libraries: an error has the call, its place and the library's words",
       const float* none = nullptr;
       cuda::make_cublas(ctx)->gemm(GemmShape{-1, 2, 3}, none, none, nullptr);
     });
-    CHECK(contains(error, "cublasSgemm"));
-    CHECK(contains(error, "failed on device 0 ("));
-    CHECK(contains(error, "kernels/cuda/cublas.cpp:"));
-    CHECK(contains(error, "CUBLAS_STATUS_INVALID_VALUE: "));
-    CHECK(contains(error, "OCHE_CUDA_LIBRARIES=none"));
+    check_contains(error, "cublasSgemm");
+    check_contains(error, "failed on device 0 (");
+    check_contains(error, "kernels/cuda/cublas.cpp:");
+    check_contains(error, "CUBLAS_STATUS_INVALID_VALUE: ");
+    check_contains(error, "OCHE_CUDA_LIBRARIES=none");
   }
   if (cuda::cudnn_state().problem.empty()) {
     const std::string error = error_of([&] {
       cuda::make_cudnn(ctx)->forward(Conv2dShape{-1, 4, 4, 3, 3, 3, 4}, nullptr, nullptr, nullptr);
     });
-    CHECK(contains(error, "cudnnSetTensor4dDescriptor"));
-    CHECK(contains(error, "kernels/cuda/cudnn.cpp:"));
-    CHECK(contains(error, "CUDNN_STATUS"));
+    check_contains(error, "cudnnSetTensor4dDescriptor");
+    check_contains(error, "kernels/cuda/cudnn.cpp:");
+    check_contains(error, "CUDNN_STATUS");
   }
 }
 
