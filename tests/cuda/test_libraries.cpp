@@ -1,5 +1,7 @@
 // Looking for cuBLAS and cuDNN, what goes to them, and what comes back: on a device from the real
 // ones where they are installed, on the host from the stand-ins of tests/cuda_host.
+#include <dlfcn.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -187,6 +189,9 @@ TEST_CASE("libraries: one that lacks a function is refused") {
     check_contains(state.problem,
                    state.name == "cuBLAS" ? " has no cublasDestroy_v2" : " has no cudnnDestroy");
   }
+  // Nor does it stay in the way of another of its name.
+  const std::string path = cudnn.problem.substr(0, cudnn.problem.find(" has no "));
+  CHECK(dlopen(path.c_str(), RTLD_NOW | RTLD_NOLOAD) == nullptr);
 }
 
 TEST_CASE("libraries: a file that is no library is refused, and the next place is tried") {
@@ -339,6 +344,30 @@ TEST_CASE("libraries: convolutions by cuDNN", "[cuda]") {
   check_convolution(got, s, a, 2 * std::numeric_limits<float>::epsilon() * terms);
   CHECK(convolve(ctx, s, a) == got);     // to the bit
   CHECK(convolve(ctx, s, a, 1) == got);  // as from an aligned place
+}
+
+// Shapes that differ in one number, one after the other on the same handle.
+TEST_CASE("libraries: cuDNN keeps shapes apart", "[cuda]") {
+  OCHE_LIBRARY_CONTEXT(ctx, cudnn_state);
+  const Conv2dShape base{1, 9, 9, 4, 3, 3, 4, 1, 1, 1};
+  std::vector<Conv2dShape> shapes(11, base);
+  shapes[1].N = 2;
+  shapes[2].H = 8;
+  shapes[3].W = 8;
+  shapes[4].C = 5;
+  shapes[5].kernel_h = 2;
+  shapes[6].kernel_w = 2;
+  shapes[7].out_C = 5;
+  shapes[8].stride = 2;
+  shapes[9].padding = 2;
+  shapes[10].dilation = 2;
+  for (int time = 0; time < 2; ++time) {
+    for (const Conv2dShape& s : shapes) {
+      CAPTURE(text(s));
+      const ConvSample a = integer_sample(s);
+      check_convolution(convolve(ctx, s, a), s, a, 0);
+    }
+  }
 }
 
 // The stand-in declines the gradients: one when it is asked for a workspace, one when it is called.

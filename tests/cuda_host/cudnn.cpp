@@ -87,7 +87,9 @@ cudnnStatus_t check_memory(std::initializer_list<const void*> pointers,
   for (const void* p : pointers) {
     if (reinterpret_cast<uintptr_t>(p) % 16 != 0) return CUDNN_STATUS_BAD_PARAM_MISALIGNED_POINTER;
   }
-  if (given < needed || (needed > 0 && !workspace)) return CUDNN_STATUS_BAD_PARAM_SIZE_INSUFFICIENT;
+  if (given != needed || (needed > 0 && !workspace)) {  // the real one takes more, too
+    return CUDNN_STATUS_BAD_PARAM_SIZE_INSUFFICIENT;
+  }
   if (*static_cast<const float*>(alpha) != 1 || *static_cast<const float*>(beta) != 0) {
     return CUDNN_STATUS_BAD_PARAM;
   }
@@ -231,6 +233,9 @@ cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle,
   auto code =
       cudnnGetConvolutionForwardWorkspaceSize(handle, x_is, w_is, conv, y_is, algorithm, &needed);
   if (code != CUDNN_STATUS_SUCCESS) return code;
+  if (algorithm == CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM && conv->stride > 4) {
+    return CUDNN_STATUS_NOT_SUPPORTED;
+  }
   code = check_memory({x, w, y}, workspace, given, needed, alpha, beta);
   if (code != CUDNN_STATUS_SUCCESS) return code;
   std::vector<double> sums(size(y_is));
