@@ -1,6 +1,7 @@
 // Looking for cuBLAS and cuDNN, what goes to them, and what comes back: on a device from the real
 // ones where they are installed, on the host from the stand-ins of tests/cuda_host.
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -195,7 +196,8 @@ TEST_CASE("libraries: one that lacks a function is refused") {
 }
 
 TEST_CASE("libraries: a file that is no library is refused, and the next place is tried") {
-  const auto folder = std::filesystem::temp_directory_path() / "oche-test-libraries";
+  const auto folder = std::filesystem::temp_directory_path() /
+                      ("oche-test-libraries-" + std::to_string(::getpid()));
   std::filesystem::create_directories(folder);
   std::ofstream(folder / OCHE_INCOMPLETE_CUBLAS) << "no library at all, and longer than a header "
                                                     "of one so that this is what is complained of";
