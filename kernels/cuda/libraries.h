@@ -1,11 +1,12 @@
 // cuBLAS and cuDNN for plain dense work, where they are installed. They are loaded the first time
-// that a device has something for them: a program without one starts without their 220 MB, and one
+// that a device has something for them: a program without one starts without their 200 MB, and one
 // binary serves machines with and without them. No CUDA headers here.
 //
 // Kernels of our own compute everything; the libraries come first for what they do well. Both run
-// on the stream of the context and give the same bits in every run: cuBLAS with a workspace of its
-// own, cuDNN by fixed algorithms that are deterministic. float stays float (no TF32). Their last
-// bits are others than ours, and may change with their version.
+// on the stream of the context and are set up to give the same bits in every run: cuBLAS with a
+// workspace of its own, cuDNN by fixed algorithms that are deterministic. float stays float (no
+// TF32). Their last bits are others than ours, and may change with their version, with the device,
+// and those of cuBLAS with the alignment of its operands.
 //
 // The environment variable OCHE_CUDA_LIBRARIES=none turns them off (`auto`: as without it).
 #pragma once
@@ -21,8 +22,8 @@
 
 namespace oche::kernels::cuda {
 
-// The libraries of this process. The first call loads them, which takes a good part of a second the
-// first time and is in vain without a device.
+// The libraries of this process. The first call loads them, which takes some 60 ms (several times
+// that from a cold disk) and is in vain without a device.
 const LibraryState& cublas_state();
 const LibraryState& cudnn_state();
 // What would come of looking in `directories` alone (as load_library() does).
