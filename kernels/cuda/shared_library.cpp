@@ -35,7 +35,7 @@ LibraryState load_library(const std::string& name,
                           const std::vector<std::string>& directories,
                           const std::string& file,
                           std::span<const Symbol> symbols) {
-  LibraryState state{.name = name, .version = {}, .path = {}, .problem = {}};
+  LibraryState state{.name = name};
   std::vector<std::string> problems;
   for (const std::string& directory : directories) {
     const std::string place = directory.empty() ? file : directory + "/" + file;

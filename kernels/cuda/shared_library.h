@@ -9,10 +9,10 @@ namespace oche::kernels::cuda {
 
 // What came of looking for a library.
 struct LibraryState {
-  std::string name;     // "cuBLAS"
-  std::string version;  // "13.1.0"
-  std::string path;     // of the file that was loaded
-  std::string problem;  // why it is not in use; empty iff it is, and iff the other two are not
+  std::string name;          // "cuBLAS"
+  std::string version = {};  // "13.1.0"
+  std::string path = {};     // of the file that was loaded
+  std::string problem = {};  // why it is not in use; empty iff it is, and iff the other two are not
 };
 
 // A function to look up, and the pointer that takes its address.
