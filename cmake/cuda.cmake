@@ -3,9 +3,10 @@
 #   OCHE_CUDA_HOST  true iff the host compiler can compile it for the execution model of tests/cuda_host,
 #   OCHE_CUDA_LIBRARY  what the engine links: the back end for devices; in a build for tests under sanitizers, which do not
 #                      watch a device, the one for the execution model; or nothing,
+#   OCHE_CUBLAS_MAJOR, OCHE_CUDNN_MAJOR  of the headers, empty where there is none: then the library stays out,
 #   OCHE_CUDA_STATUS  what to tell the user.
 # AUTO leaves out what cannot be built, ON insists on nvcc. The driver is never linked (-lcuda): without one the program
-# starts as well, and finds no device.
+# starts as well, and finds no device. Neither are cuBLAS and cuDNN: they are looked for while the program runs.
 set(OCHE_CUDA OFF)
 set(OCHE_CUDA_HOST OFF)
 set(OCHE_CUDA_LIBRARY "")
@@ -47,6 +48,42 @@ if(NOT reason)
     set(reason "nvcc (${CUDAToolkit_NVCC_EXECUTABLE}) does not work with ${CMAKE_CUDA_HOST_COMPILER}")
   endif()
 endif()
+
+# The headers of the libraries that are loaded at run time; cuDNN's are no part of the toolkit.
+# cuda_library(LIBRARY header file-with-the-version macro oldest name)
+function(cuda_library library header version_file macro oldest name)
+  find_path(${library}_INCLUDE_DIR ${header} HINTS ${CUDAToolkit_INCLUDE_DIRS} DOC "Folder of ${header}, for ${name}")
+  mark_as_advanced(${library}_INCLUDE_DIR)
+  set(major "")
+  set(status "none: no ${header}")
+  if(${library}_INCLUDE_DIR AND EXISTS ${${library}_INCLUDE_DIR}/${version_file})
+    file(STRINGS ${${library}_INCLUDE_DIR}/${version_file} line REGEX "#define ${macro} +[0-9]+")
+    string(REGEX MATCH "[0-9]+$" major "${line}")
+    set(status "${major}, loaded at run time")
+    if(NOT major OR major LESS oldest)
+      set(status "none: ${header} is of version ${major}, expected ${oldest} or later")
+      set(major "")
+    endif()
+  endif()
+  set(OCHE_${library}_MAJOR "${major}" PARENT_SCOPE)
+  set(OCHE_${library}_STATUS "${status}" PARENT_SCOPE)
+endfunction()
+if(CUDAToolkit_FOUND)
+  cuda_library(CUBLAS cublas_v2.h cublas_api.h CUBLAS_VER_MAJOR 12 cuBLAS)
+  cuda_library(CUDNN cudnn.h cudnn_version.h CUDNN_MAJOR 9 cuDNN)
+endif()
+
+# oche_cuda_libraries(target): compiles kernels/cuda/{cublas,cudnn}*.cpp of it against the headers that were found.
+function(oche_cuda_libraries target)
+  foreach(library IN ITEMS CUBLAS CUDNN)
+    if(OCHE_${library}_MAJOR)
+      target_include_directories(${target} SYSTEM PRIVATE ${${library}_INCLUDE_DIR})
+      target_compile_definitions(${target} PRIVATE OCHE_HAVE_${library})
+    endif()
+  endforeach()
+  target_link_libraries(${target} PRIVATE ${CMAKE_DL_LIBS})
+endfunction()
+
 if(CUDAToolkit_FOUND AND CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64" AND CMAKE_SYSTEM_NAME STREQUAL "Linux" AND NOT ENABLE_FUZZERS)
   set(OCHE_CUDA_HOST ON)
 endif()

@@ -15,6 +15,7 @@
 #include "nas/published.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
+#include "tools/cuda_report.h"
 #include "tools/data_sets.h"
 #include "tools/exit_code.h"
 #include "tools/json_output.h"
@@ -59,7 +60,10 @@ Json examine(const std::string& data_directory) {
   Json report = Json::parse(nas::environment_json("", 0));
   for (const char* of_a_run : {"seed", "config_sha256", "device"}) report.erase(of_a_run);
   report["devices"] = {"cpu"};
-  report["cuda"] = "not part of this version";
+  report["cuda"] = cuda_report();
+  for (const Json& device : report["cuda"]["devices"]) {
+    report["devices"].push_back(device["device"]);
+  }
   report["memory_bytes"] = memory_bytes(_SC_PHYS_PAGES);
   report["memory_free_bytes"] = memory_bytes(_SC_AVPHYS_PAGES);
   report["graphviz"] = draws_pictures();
@@ -83,7 +87,7 @@ void print_text(const Json& report) {
              text("kernels_built_for"));
   fmt::print("devices       {}\n",
              fmt::join(report["devices"].get<std::vector<std::string>>(), ", "));
-  fmt::print("CUDA          {}\n", text("cuda"));
+  print_cuda(report["cuda"]);
   fmt::print("processor     {}, {} threads\n", text("cpu"), number("logical_cpus"));
   fmt::print("instructions  {}\n",
              fmt::join(report["instruction_sets"].get<std::vector<std::string>>(), " "));

@@ -10,6 +10,7 @@
 #include "engine/runtime.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
+#include "tools/cuda_report.h"
 
 namespace oche::tools {
 namespace {
@@ -20,12 +21,15 @@ constexpr const char* kFooter = R"(Examples:
 )";
 
 std::string version_text() {
-  return fmt::format("oche {} ({})\ncompiler {}, {} build\nCUDA no\narchitectures {}",
+  const std::string cuda = cuda_architectures();
+  return fmt::format("oche {} ({})\ncompiler {}, {} build\nCUDA {}\narchitectures {}{}",
                      kVersion,
                      kRevision,
                      kCompiler,
                      kBuildType,
-                     instruction_set());
+                     cuda_version_text(),
+                     instruction_set(),
+                     cuda.empty() ? "" : "; CUDA " + cuda);
 }
 
 // The action of the sub-command that was chosen.

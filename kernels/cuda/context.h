@@ -2,12 +2,17 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 
 #include "kernels/context.h"
 
 struct CUstream_st;  // what a cudaStream_t points to
 
 namespace oche::kernels {
+
+namespace cuda {
+class Libraries;
+}
 
 // The kernels of a context run one after another, in the order of the calls, and the calls return
 // before they have run. Constructing one makes its device the calling thread's; another thread that
@@ -28,6 +33,8 @@ class CudaContext {
   size_t shared_bytes() const { return shared_bytes_; }  // the most that a block may ask for
   // One word of device memory, for kernels that answer with a number.
   int* answer() const { return static_cast<int*>(answer_); }
+  // What may compute in place of our kernels (kernels/cuda/libraries.h).
+  cuda::Libraries& libraries() { return *libraries_; }
 
  private:
   int device_;
@@ -35,6 +42,7 @@ class CudaContext {
   int multiprocessors_ = 0;
   size_t shared_bytes_ = 0;
   void* answer_ = nullptr;
+  std::unique_ptr<cuda::Libraries> libraries_;
 };
 
 }  // namespace oche::kernels

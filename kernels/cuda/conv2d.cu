@@ -1,9 +1,10 @@
-// Convolution on a CUDA device: the choice of a way, the pointwise one, and the merge of partial
-// weight gradients.
+// Convolution on a CUDA device: the choice of a way (cuDNN, or one of ours), the pointwise one, and
+// the merge of partial weight gradients.
 #include "kernels/conv2d.h"
 #include "kernels/cuda/conv2d_way.h"
 #include "kernels/cuda/device.cuh"
 #include "kernels/cuda/gemm_gated.h"
+#include "kernels/cuda/libraries.h"
 
 namespace oche::kernels {
 
@@ -69,6 +70,21 @@ ConvWay<T> pointwise_way() {
 
 namespace {
 
+// compute(cuDNN), if that takes the shape; false iff it is for the ways below.
+template <typename T, typename Compute>
+bool by_library(CudaContext& ctx, const Conv2dShape& s, const T* gate, const Compute& compute) {
+  Libraries& libraries = ctx.libraries();
+  if constexpr (std::is_same_v<T, float>) {
+    ConvLibrary* const cudnn = libraries.for_conv2d(s, gate != nullptr);
+    if (cudnn == nullptr) return false;
+    if (compute(*cudnn)) return true;
+    libraries.declined("cuDNN does not support this convolution");
+  } else {  // for checks, and its layouts know float only
+    libraries.declined("cuDNN is asked for convolutions of float only");
+  }
+  return false;
+}
+
 // The first way that supports the shape; the last supports every shape.
 template <typename T>
 const ConvWay<T>& way_for(const Conv2dShape& shape) {
@@ -108,6 +124,8 @@ __global__ void __launch_bounds__(kWarpSize* kMergeRows)
 template <typename T>
 void conv2d_forward(
     CudaContext& ctx, const Conv2dShape& shape, const T* x, const T* gate, const T* w, T* y) {
+  const auto call = [&](auto& cudnn) { return cudnn.forward(shape, x, w, y); };
+  if (by_library(ctx, shape, gate, call)) return;
   way_for<T>(shape).forward(ctx, shape, x, gate, w, y);
 }
 
@@ -118,6 +136,8 @@ void conv2d_input_grad(CudaContext& ctx,
                        const T* gate,
                        const T* w,
                        T* grad_x) {
+  const auto call = [&](auto& cudnn) { return cudnn.input_grad(shape, grad_y, w, grad_x); };
+  if (by_library(ctx, shape, gate, call)) return;
   way_for<T>(shape).input_grad(ctx, shape, grad_y, gate, w, grad_x);
 }
 
@@ -131,6 +151,8 @@ void conv2d_weight_grad(CudaContext& ctx,
                         T* workspace) {
   const int64_t size = weight_size(shape);
   if (size == 0) return;
+  const auto call = [&](auto& cudnn) { return cudnn.weight_grad(shape, x, grad_y, grad_w); };
+  if (by_library(ctx, shape, gate, call)) return;
   const ConvWay<T>& way = way_for<T>(shape);
   const int64_t blocks = way.weight_grad_blocks(shape);
   way.weight_grad(ctx, shape, x, gate, grad_y, blocks > 1 ? workspace : grad_w);
@@ -161,6 +183,7 @@ void conv2d_backward(CudaContext& ctx,
   conv2d_weight_grad(ctx, shape, x, gate, grad_y, grad_w, workspace);
 }
 
+// What our ways need, whether or not cuDNN is there: it brings scratch memory of its own.
 int64_t conv2d_weight_grad_workspace(const CudaContext&, const Conv2dShape& shape) {
   return way_for<float>(shape).weight_grad_blocks(shape) * weight_size(shape);
 }

@@ -4,6 +4,7 @@
 // the depth of a slab, and their sums are merged in order at the end.
 #include "kernels/cuda/channels.cuh"
 #include "kernels/cuda/gemm_gated.h"
+#include "kernels/cuda/libraries.h"
 
 namespace oche::kernels {
 
@@ -297,6 +298,7 @@ template void gemm_gated(CudaContext&, const GatedGemm<double>&);
 
 template <typename T>
 void gemm(CudaContext& ctx, const GemmShape& s, const T* a, const T* b, T* c) {
+  if (GemmLibrary* const cublas = ctx.libraries().for_gemm(s)) return cublas->gemm(s, a, b, c);
   gemm_gated<T>(ctx, {.shape = s, .a = a, .gate_a = nullptr, .b = b, .c = c});
 }
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/libraries.h"
 
 namespace oche::kernels {
 namespace cuda {
@@ -37,6 +38,10 @@ std::string mebibytes(uint64_t bytes) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f MiB", static_cast<double>(bytes) / (1 << 20));
   return text;
+}
+
+std::string version_text(int version) {  // 1000 * major + 10 * minor
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
 }  // namespace
@@ -80,6 +85,12 @@ std::string no_device_reason() {
   const cudaError_t code = cudaGetDeviceCount(&count);
   if (code == cudaSuccess) return count > 0 ? "" : "no CUDA device";
   cudaGetLastError();
+  if (code == cudaErrorInsufficientDriver) {
+    int driver = 0;
+    if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0) return "no NVIDIA driver";
+    return "the NVIDIA driver is for CUDA " + version_text(driver) + ", this build needs " +
+           version_text(CUDART_VERSION);
+  }
   return cudaGetErrorString(code);
 }
 
@@ -169,7 +180,8 @@ void synchronize(CudaContext& ctx) {
 
 }  // namespace cuda
 
-CudaContext::CudaContext(int device) : device_(device) {
+CudaContext::CudaContext(int device)
+    : device_(device), libraries_(std::make_unique<cuda::Libraries>(*this)) {
   const int count = cuda::device_count();
   if (device < 0 || device >= count) {
     throw std::invalid_argument(
@@ -190,6 +202,7 @@ CudaContext::CudaContext(int device) : device_(device) {
 }
 
 CudaContext::~CudaContext() {
+  libraries_.reset();  // its handles use the stream
   cudaFree(answer_);
   cudaStreamDestroy(stream_);
 }

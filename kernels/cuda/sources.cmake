@@ -16,6 +16,11 @@ set(cuda_kernel_sources
   cuda/step.cu
 )
 set(cuda_runtime_sources
+  cuda/cublas.cpp
+  cuda/cudnn.cpp
+  cuda/cudnn_api.cpp
   cuda/graph.cpp
+  cuda/libraries.cpp
   cuda/runtime.cpp
+  cuda/shared_library.cpp
 )

@@ -2,7 +2,7 @@
 include(${CMAKE_CURRENT_LIST_DIR}/common.cmake)
 
 oche(0 --version)
-expect_match("${out}" "^oche [0-9]+\\.[0-9]+\\.[0-9]+ \\([^)]+\\)\ncompiler [^\n]+\nCUDA no\narchitectures [^\n]+\n$")
+expect_match("${out}" "^oche [0-9]+\\.[0-9]+\\.[0-9]+ \\([^)]+\\)\ncompiler [^\n]+\nCUDA (no|yes \\([0-9.]+\\))\narchitectures [^\n]+\n$")
 
 command_names(commands)
 expect_equal("${commands}" "search;derive;inspect;bench;doctor;completion")

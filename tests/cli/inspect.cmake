@@ -72,7 +72,7 @@ expect_json("${out}" 3 op_counts reduce skip_connect)
 
 # The machine.
 oche(0 doctor --data none)
-expect_match("${out}" "devices +cpu\nCUDA +not part of this version\n.*memory.*Graphviz +(yes|no)[^\n]*\nimages +PNG (yes|no).*, JPEG (yes|no).*patterns: ok")
+expect_match("${out}" "devices +cpu[^\n]*\nCUDA +[^\n]+\n.*memory.*Graphviz +(yes|no)[^\n]*\nimages +PNG (yes|no).*, JPEG (yes|no).*patterns: ok")
 expect_match("${out}" "cifar10: [^\n]*30730000 bytes[^\n]*scripts/get_data.sh cifar10 'none/cifar10'\n")
 expect_match("${out}" "fashion-mnist: [^\n]*60008 bytes[^\n]*scripts/get_data.sh fashion-mnist 'none/fashion-mnist'\n")
 oche(0 doctor --data none --json)

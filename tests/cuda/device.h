@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "kernels/cuda/libraries.h"
 #include "kernels/cuda/runtime.h"
 #include "tests/support/catch.h"
 
@@ -17,10 +18,12 @@
 
 namespace oche {
 
-// In a test case: skips it where there is no device, otherwise makes a context `ctx`.
+// In a test case: skips it where there is no device, otherwise makes a context `ctx`, for kernels
+// of our own unless the test says otherwise.
 #define OCHE_CUDA_CONTEXT(ctx)                                                     \
   if (kernels::cuda::device_count() == 0) SKIP(kernels::cuda::no_device_reason()); \
-  kernels::CudaContext ctx(0)
+  kernels::CudaContext ctx(0);                                                     \
+  ctx.libraries().set_use(kernels::cuda::LibraryUse::kNone)
 
 // An array on the device.
 template <typename T>
