@@ -1,6 +1,7 @@
 // The functions of the CUDA runtime for graphs: what a captured stream is given, run in its order.
 #include "tests/cuda_host/graph.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -8,7 +9,16 @@
 namespace oche::cuda_host {
 namespace {
 
-using Work = std::vector<std::function<cudaError_t()>>;
+struct Memory {
+  std::vector<void*> blocks;
+  ~Memory() {
+    for (void* block : blocks) cudaFree(block);
+  }
+};
+struct Work {
+  std::vector<std::function<cudaError_t()>> calls;
+  std::shared_ptr<Memory> memory = std::make_shared<Memory>();
+};
 
 thread_local std::unique_ptr<Work> recording;
 
@@ -16,11 +26,18 @@ thread_local std::unique_ptr<Work> recording;
 
 bool recorded(std::function<cudaError_t()> work) {
   if (!recording) return false;
-  recording->push_back(std::move(work));
+  recording->calls.push_back(std::move(work));
   return true;
 }
 bool is_recording() {
   return recording != nullptr;
+}
+
+void keep_for_graph(void* memory) {
+  if (recording) recording->memory->blocks.push_back(memory);
+}
+bool is_kept_for_graph(void* memory) {
+  return !memory || (recording && std::ranges::count(recording->memory->blocks, memory) > 0);
 }
 
 }  // namespace oche::cuda_host
@@ -45,7 +62,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable,
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
-  for (const auto& work : *reinterpret_cast<Work*>(executable)) {
+  for (const auto& work : reinterpret_cast<Work*>(executable)->calls) {
     if (const cudaError_t code = work(); code != cudaSuccess) return code;
   }
   return cudaSuccess;

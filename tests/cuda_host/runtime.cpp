@@ -139,17 +139,18 @@ cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t) {
 cudaError_t cudaMalloc(void** p, size_t bytes) {
   return oche::cuda_host::allocate(p, bytes);
 }
-// On a device these two may be captured, and would then be part of the graph: nobody means that
-// here.
 cudaError_t cudaMallocAsync(void** p, size_t bytes, cudaStream_t) {
-  if (oche::cuda_host::is_recording()) return cudaErrorStreamCaptureUnsupported;
-  return oche::cuda_host::allocate(p, bytes);
+  const cudaError_t code = oche::cuda_host::allocate(p, bytes);
+  if (code == cudaSuccess) oche::cuda_host::keep_for_graph(*p);
+  return code;
 }
 cudaError_t cudaFree(void* p) {
   return oche::cuda_host::release(p);
 }
 cudaError_t cudaFreeAsync(void* p, cudaStream_t) {
-  if (oche::cuda_host::is_recording()) return cudaErrorStreamCaptureUnsupported;
+  if (oche::cuda_host::is_recording()) {
+    return oche::cuda_host::is_kept_for_graph(p) ? cudaSuccess : cudaErrorInvalidValue;
+  }
   return oche::cuda_host::release(p);
 }
 cudaError_t cudaMemcpyAsync(
@@ -179,13 +180,6 @@ cudaError_t cudaStreamDestroy(cudaStream_t) {
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t) {
   return oche::cuda_host::is_recording() ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
-}
-
-cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
-  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0) {
-    return cudaErrorInvalidValue;
-  }
-  return oche::cuda_host::allow_shared(kernel, static_cast<size_t>(value));
 }
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
