@@ -39,7 +39,7 @@ case "${0##*/}" in
     if [[ -n ${FAKE_HANG:-} ]]; then sleep 60; fi
     ran slow
     case $(cat "$FAKE/slow" 2>/dev/null || true) in
-      '') printf 1 >"$FAKE/slow"; sleep 2 ;;
+      '') printf 1 >"$FAKE/slow"; sleep 3 ;;
       1) printf 2 >"$FAKE/slow"; sleep 60 ;;
     esac
     printf 'All tests passed (1 assertion in 1 test case)\n'
