@@ -23,7 +23,7 @@ Options:
   --build DIR    a built folder [build/release, for tests and sanitize build/test, built when need be]; none: PyTorch alone
   --out DIR      for results: DIR/DATE-GPU-COMMIT-STAGE.json, to be kept in benchmarks/results, and each part's output in
                  DIR/STAGE [build/gpu-check]
-  --seconds N    for this call, 1 to 540 [540]
+  --seconds N    for this call, 10 to 540 [540]
   --data DIR     with CIFAR-10, see scripts/get_data.sh [data]
   --python FILE  an interpreter with torch, for peers; its packages of cuBLAS and cuDNN serve ours, too [python3]
   --rows REGEX   the rows of bench [all]
@@ -77,7 +77,7 @@ case "$stage" in
   '') usage >&2; exit 2 ;;
   *) fail 2 "unknown stage '$stage'; expected tests, sanitize, bench, search, peers, pack or table" ;;
 esac
-[[ $seconds =~ ^[1-9][0-9]{0,2}$ && $seconds -le 540 ]] || fail 2 "--seconds: '$seconds' is not allowed; expected 1 to 540"
+[[ $seconds =~ ^[1-9][0-9]{1,2}$ && $seconds -le 540 ]] || fail 2 "--seconds: '$seconds' is not allowed; expected 10 to 540"
 [[ -z $built || -d $built || ($built == none && $stage == peers) ]] || fail 2 "--build: no folder '$built'"
 [[ ${#further[@]} -eq 0 || $stage =~ ^(bench|search|peers)$ ]] || fail 2 "$stage takes no options after --"
 command -v python3 >/dev/null || fail 77 "$stage: no python3"
@@ -114,7 +114,7 @@ if $on_gpu; then
 fi
 
 work=$out/$stage
-budget=$((seconds - seconds / 27 - 1))  # the rest is for the results of what was cut short
+budget=$((seconds - seconds / 27 - 3))  # the rest is for the results of what was cut short
 deadline=$budget                        # in SECONDS
 
 # use_build PRESET: sets `built`, and `launch`, what runs its programs.

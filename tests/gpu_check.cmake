@@ -86,7 +86,7 @@ gpu_check(2 "^gpu-check: --out needs a value" tests --out)
 gpu_check(2 "^gpu-check: --build: no folder '${WORK}/none such'\n$" tests --build "none such")
 gpu_check(2 "^gpu-check: --build: no folder 'none'" bench --build none)
 gpu_check(2 "^gpu-check: tests takes no options after --\n$" tests -- -R kernels)
-foreach(seconds 0 541 -1 1.5 "")
+foreach(seconds 0 9 541 -1 10.5 "")
   gpu_check(2 "^gpu-check: --seconds" tests "--seconds" "${seconds}")
 endforeach()
 
@@ -140,7 +140,7 @@ runs_of(quick count)
 expect("runs of quick" ${count} 2)
 
 # The time is up: what had ended is kept, what was cut short is run again. `slow` takes 3 s, then for ever, then no time;
-# of the 9 s that such a call has for its parts one may take 7.
+# of the 7 s that such a call has for its parts one may take 5.
 tests_are("first - tests/slow" "second - tests/slow" "quick - tests/quick")
 gpu_check(75 "1 of 1 parts passed, unfinished.*call again to go on" tests ${common} --seconds 10 --again)
 result(tests)
@@ -152,7 +152,7 @@ expect("runs of slow" ${count} 3)
 file(REMOVE ${WORK}/slow)
 tests_are("hangs FAKE_HANG=1 tests/slow")
 execute_process(COMMAND ${CMAKE_COMMAND} -E rm -rf ${WORK}/out/tests)
-foreach(call RANGE 4)  # on a busy machine the first call may have less than 7 s left when it starts the part
+foreach(call RANGE 4)  # on a busy machine the first call may have less than 5 s left when it starts the part
   execute_process(COMMAND ${ROOT}/scripts/gpu-check.sh tests ${common} --seconds 10 WORKING_DIRECTORY ${WORK}
                   OUTPUT_VARIABLE said ERROR_VARIABLE said RESULT_VARIABLE code)
   if(NOT code EQUAL 75)
@@ -161,7 +161,7 @@ foreach(call RANGE 4)  # on a busy machine the first call may have less than 7 s
 endforeach()
 expect("a part that hangs: ${said}" ${code} 7)
 result(tests)
-expect_json("stopped after 7 s" parts 0 why)
+expect_json("stopped after 5 s" parts 0 why)
 expect_json(timeout parts 0 status)
 # What the build has not.
 tests_are("gone - tests/gone")
@@ -209,7 +209,7 @@ unset(ENV{FAKE_DEVICE})
 # Search: stopped by the time, gone on with, finished.
 gpu_check(3 "^gpu-check: search: oche: cifar10: missing\n$" search ${common} --data nothing)
 file(MAKE_DIRECTORY ${WORK}/data)
-gpu_check(75 "0 of 1 parts passed, unfinished" search ${common} --data data --seconds 8)
+gpu_check(75 "0 of 1 parts passed, unfinished" search ${common} --data data --seconds 12)
 result(search)
 expect_json(unfinished parts 0 status)
 expect_json(1 parts 0 epochs 0 epoch)
