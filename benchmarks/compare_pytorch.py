@@ -1,25 +1,29 @@
 #!/usr/bin/env python3
-"""Runs ours and PyTorch in turn and prints ratios of time and peak resident memory.
+"""Runs ours and PyTorch in turn and prints ratios of time and peak memory.
 
     benchmarks/compare_pytorch.py step --layers 5 --channels 8 --batch 32     # whole search steps
     benchmarks/compare_pytorch.py primitives                                  # forward and backward of each candidate
     benchmarks/compare_pytorch.py step --python venv/bin/python --python /usr/bin/python3 --order 1 2 --threads 1 2
+    benchmarks/compare_pytorch.py step --device cuda --modes channels_last graph+tf32
 
 A peer is an interpreter with torch and numpy (--python, several times) in a mode: eager, channels_last (memory format),
-compile (and channels_last). Each round starts one process of every program, each second round backwards, so that a
+compile (and channels_last); on a CUDA device also tf32, graph and several of them. Memory is the peak resident size, on
+a device the peak of tensors there. Each round starts one process of every program, each second round backwards, so that a
 change in the machine's load falls on all; a process warms up, for as long as it compiles, and times a few repetitions.
-Figures are medians over the rounds. The peer to compare with is the fastest of all. A peer that fails is reported and
-left out. A table goes to stdout, all figures to --json.
+Figures are medians over the rounds. The peer to compare with is the fastest of all. A program that fails is reported
+and left out; of ours that ends in exit code 1. A table goes to stdout, all figures to --json.
 """
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-MODES = ("eager", "channels_last", "compile")
+MODES = {"cpu": ("eager", "channels_last", "compile")}  # as in peers/peer_modes.py, which needs torch
+MODES["cuda"] = MODES["cpu"] + ("tf32", "graph", "graph+tf32", "compile+tf32", "compile+graph", "compile+graph+tf32")
 STAGES = ((16, 32), (32, 16), (64, 8))
 PRIMITIVES = ("max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5")
 
@@ -28,24 +32,31 @@ class Failed(Exception):
     pass
 
 
-def output(command):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+def output(command, **environment):
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, env={**os.environ, **environment})
     if done.returncode != 0:
         raise Failed((done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1])
     return done.stdout
 
 
 def ours(a, order, threads):
-    """({row: milliseconds}, peak resident MiB) of one process."""
+    """({row: milliseconds}, peak MiB) of one process."""
     if a.what == "step":
         names = {"search step": f"search_step/layers:{a.layers}/channels:{a.channels}/batch:{a.batch}/order:{order}"}
     else:
         names = {f"{p} {c}@{side}x{side}": f"{p}/n:{a.batch}/h:{side}/w:{side}/c:{c}/stride:1/backward:1"
                  for p in a.primitives for c, side in STAGES}
-    document = json.loads(output([a.binary, *names.values(), "--threads", threads, "--repetitions", a.repetitions,
-                                  "--min-time", "1e-9", "--json", "--quiet"]))  # one call a repetition
+    command = [a.binary, *names.values(), "--threads", threads, "--repetitions", a.repetitions, "--min-time", "1e-9",
+               "--json", "--quiet"]  # one call a repetition
+    if a.device != "cpu":
+        command += ["--device", a.device]
+    document = json.loads(output(command, **({"LD_LIBRARY_PATH": a.library_path} if a.library_path else {})))
     found = {row["row"]: 1e3 * row["seconds"]["median"] for row in document["rows"]}
-    return {row: found[name] for row, name in names.items()}, document["peak_resident_bytes"] / 2**20
+    if a.device == "cpu":
+        peak = document["peak_resident_bytes"]
+    else:
+        peak = max(row["peak_tensor_bytes"] for row in document["rows"])
+    return {row: found[name] for row, name in names.items()}, peak / 2**20
 
 
 def peer(a, python, mode, order, threads):
@@ -54,16 +65,17 @@ def peer(a, python, mode, order, threads):
         what = ["darts_torch.py", "--layers", a.layers, "--channels", a.channels, "--order", order]
     else:
         what = ["darts_primitives.py", "--candidates", ",".join(a.primitives)]
-    text = output([python, HERE / "peers" / what[0], *what[1:], "--batch", a.batch, "--threads", threads, "--mode", mode,
-                   "--warmup", 2, "--reps", a.repetitions])
+    text = output([python, HERE / "peers" / what[0], *what[1:], "--batch", a.batch, "--threads", threads,
+                   "--device", a.device, "--mode", mode, "--warmup", a.warm_up, "--reps", a.repetitions])
     row = json.loads(text.strip().splitlines()[-1])
     times = {"search step": row["ms"]} if a.what == "step" else row["ms"]
-    return {name: ms["median"] for name, ms in times.items()}, row["peak_rss_mib"], row["torch"]
+    peak = row["peak_rss_mib" if a.device == "cpu" else "peak_device_mib"]
+    return {name: ms["median"] for name, ms in times.items()}, peak, row["torch"]
 
 
 def rounds(a, order, threads):
     """{program: [({row: ms}, MiB) for each round]}, {program: why it failed}."""
-    names, results, failures = {}, {"oche": []}, {}
+    names, results, failures = {}, {}, {}
 
     def run_peer(python, mode):
         *figures, version = peer(a, python, mode, order, threads)
@@ -73,7 +85,7 @@ def rounds(a, order, threads):
     def label(program):
         return program if program == "oche" else names.get(program, " ".join(program))
 
-    programs = {"oche": lambda: ours(a, order, threads)}
+    programs = {} if a.peers_only else {"oche": lambda: ours(a, order, threads)}
     for python in a.python:
         for mode in a.modes:
             programs[python, mode] = lambda p=python, m=mode: run_peer(p, m)
@@ -83,9 +95,7 @@ def rounds(a, order, threads):
                 continue
             try:
                 results.setdefault(program, []).append(programs[program]())
-            except Failed as e:
-                if program == "oche":
-                    raise
+            except (Failed, OSError) as e:
                 failures[program] = str(e)
                 results.pop(program, None)
             print(f"round {i + 1}/{a.rounds}, order {order}, {threads} threads:", label(program), file=sys.stderr)
@@ -95,13 +105,14 @@ def rounds(a, order, threads):
 def compare(a, order, threads):
     """Rows of a case as they go into the JSON document."""
     results, failures = rounds(a, order, threads)
+    memory = "peak_resident_mib" if a.device == "cpu" else "peak_device_mib"
     rows = []
-    for row in results["oche"][0][0]:
+    for row in next(iter(results.values()), [({}, 0)])[0][0]:
         figures = {}
         for program, runs in results.items():
             ms, mib = [times[row] for times, _ in runs], [m for _, m in runs]
             figures[program] = {"ms": {"median": statistics.median(ms), "min": min(ms), "max": max(ms)},
-                                "peak_resident_mib": statistics.median(mib)}
+                                memory: statistics.median(mib)}
         peers = {p: f for p, f in figures.items() if p != "oche"}
         entry = {"row": row, "threads": threads, "programs": figures}
         if a.what == "step":
@@ -109,9 +120,10 @@ def compare(a, order, threads):
         if peers:
             best = min(peers, key=lambda p: peers[p]["ms"]["median"])
             entry["best_peer"] = best
+        if peers and "oche" in figures:
             entry["time_over_oche"] = peers[best]["ms"]["median"] / figures["oche"]["ms"]["median"]
             if a.what == "step":  # of primitives a process runs them all
-                entry["memory_over_oche"] = peers[best]["peak_resident_mib"] / figures["oche"]["peak_resident_mib"]
+                entry["memory_over_oche"] = peers[best][memory] / figures["oche"][memory]
         rows.append(entry)
     return rows, failures
 
@@ -124,8 +136,8 @@ def table(rows):
             mark = " *" if program == r.get("best_peer") else ""
             ms = f["ms"]
             lines.append(f"{name:<24} {r['threads']:>7} {program + mark:<32} {ms['median']:>10.2f} {ms['min']:>9.2f} "
-                         f"{ms['max']:>9.2f} {f['peak_resident_mib']:>8.0f}")
-        if "best_peer" in r:
+                         f"{ms['max']:>9.2f} {f.get('peak_resident_mib', f.get('peak_device_mib')):>8.0f}")
+        if "time_over_oche" in r:
             memory = f", memory {r['memory_over_oche']:.2f}" if "memory_over_oche" in r else ""
             lines.append(f"{'':<32} best peer (*) over oche: time {r['time_over_oche']:.2f}{memory}")
     return "\n".join(lines)
@@ -136,28 +148,32 @@ def main():
     p.add_argument("what", choices=("step", "primitives"))
     p.add_argument("--binary", default=str(HERE.parent / "build" / "release" / "oche-bench"))
     p.add_argument("--python", action="append", metavar="PATH", help=f"an interpreter with torch [{sys.executable}]")
-    p.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
+    p.add_argument("--device", choices=MODES, default="cpu")
+    p.add_argument("--modes", nargs="+", choices=MODES["cuda"], help="[all of the device]")
+    p.add_argument("--peers-only", action="store_true", help="without ours")
+    p.add_argument("--library-path", metavar="DIRS", help="LD_LIBRARY_PATH of ours")
     p.add_argument("--order", nargs="+", type=int, choices=(1, 2), default=[1], help="of the architecture gradient")
     p.add_argument("--threads", nargs="+", type=int, default=[2])
     p.add_argument("--layers", type=int, default=8)
     p.add_argument("--channels", type=int, default=16)
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--primitives", nargs="+", choices=PRIMITIVES, default=PRIMITIVES)
+    p.add_argument("--warm-up", type=int, default=2, help="calls of a peer before the timed ones")
     p.add_argument("--repetitions", type=int, default=3, help="timed in a process")
     p.add_argument("--rounds", type=int, default=7)
     p.add_argument("--json", metavar="FILE", type=pathlib.Path)
     a = p.parse_args()
     a.python = a.python or [sys.executable]
+    a.modes = a.modes or MODES[a.device]
+    if not set(a.modes) <= set(MODES[a.device]):
+        p.error(f"--modes: on {a.device} they are {', '.join(MODES[a.device])}")
 
-    document = {"what": a.what, "batch": a.batch, "rounds": a.rounds, "repetitions": a.repetitions, "rows": [], "failed": []}
+    document = {"what": a.what, "device": a.device, "batch": a.batch, "rounds": a.rounds, "repetitions": a.repetitions, "rows": [], "failed": []}
     if a.what == "step":
         document.update(layers=a.layers, channels=a.channels)
     for order in a.order if a.what == "step" else [1]:
         for threads in a.threads:
-            try:
-                rows, failures = compare(a, order, threads)
-            except (Failed, OSError) as e:
-                sys.exit(f"{a.binary}: {e}")
+            rows, failures = compare(a, order, threads)
             document["rows"] += rows
             document["failed"] += [{"program": program, "order": order, "threads": threads, "why": why}
                                    for program, why in failures.items()]
@@ -166,6 +182,8 @@ def main():
         print(f"failed: {f['program']}: {f['why']}")
     if a.json:
         a.json.write_text(json.dumps(document, indent=1) + "\n")
+    if any(f["program"] == "oche" for f in document["failed"]):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -19,11 +19,11 @@ STAGES = ((16, 32), (32, 16), (64, 8))  # channels, side of the image
 
 def passes(name, channels, side, args):
     """A function that runs one forward and backward pass."""
-    op = CANDIDATES[name](channels, 1).to(memory_format=peer_modes.memory_format(args.mode))
-    if args.mode == "compile":
+    layout = peer_modes.memory_format(args.mode)
+    op = CANDIDATES[name](channels, 1).to(args.device, memory_format=layout)
+    if peer_modes.has(args.mode, "compile"):
         peer_modes.compile_parts([op])
-    x, g = (torch.randn(args.batch, channels, side, side).to(memory_format=peer_modes.memory_format(args.mode))
-            for _ in range(2))
+    x, g = (torch.randn(args.batch, channels, side, side).to(args.device, memory_format=layout) for _ in range(2))
     x.requires_grad_()
     inputs = [x, *op.parameters()]
     return lambda: torch.autograd.grad(op(x), inputs, g)
@@ -35,18 +35,22 @@ def main():
     add("--candidates", default=",".join(c for c in CANDIDATES if c != "none"), help="separated by commas")
     add("--batch", type=int, default=64)
     add("--threads", type=int, help="default: what torch chooses")
-    add("--mode", choices=peer_modes.MODES, default="eager")
+    add("--device", choices=peer_modes.DEVICES, default="cpu")
+    add("--mode", choices=peer_modes.CUDA_MODES, default="eager")
     add("--warmup", type=int, default=2)
     add("--reps", type=int, default=7)
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
+    peer_modes.use_device(args.device, args.mode)
     torch.manual_seed(0)
     rows = {f"{name} {channels}@{side}x{side}":
-            peer_modes.summary(peer_modes.measure(passes(name, channels, side, args), args.warmup, args.reps))
+            peer_modes.summary(peer_modes.measure(passes(name, channels, side, args), args.warmup, args.reps, args.device,
+                                                  args.mode))
             for name in args.candidates.split(",") for channels, side in STAGES}
-    print(json.dumps({"bench": "primitives", "batch": args.batch, "mode": args.mode, "threads": torch.get_num_threads(),
-                      "torch": torch.__version__, "ms": rows, "peak_rss_mib": peer_modes.peak_resident_mib()}))
+    print(json.dumps({"bench": "primitives", "device": args.device, "batch": args.batch, "mode": args.mode,
+                      "threads": torch.get_num_threads(), "torch": torch.__version__, "ms": rows,
+                      **peer_modes.peak_memory(args.device)}))
 
 
 if __name__ == "__main__":

@@ -35,16 +35,18 @@ class Search:
     """A supernet, its alphas (normal, reduce) and both optimisers.
 
     `lean` is true iff the first-order pass asks for the gradients of the alphas alone; the original
-    code also computes those of the weights and throws them away.
+    code also computes those of the weights and throws them away. `capturable` is true iff a step
+    may be captured as a CUDA graph: Adam then counts its steps on the device.
     """
 
-    def __init__(self, model, alphas, order=1, lean=False):
+    def __init__(self, model, alphas, order=1, lean=False, capturable=False):
         self.model, self.alphas, self.order, self.lean = model, alphas, order, lean
         self.weights = dict(model.named_parameters())
         self.norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
         self.weight_optimiser = torch.optim.SGD(self.weights.values(), ETA, MOMENTUM,
                                                 weight_decay=DECAY)
-        self.alpha_optimiser = torch.optim.Adam(alphas, 3e-4, (0.5, 0.999), weight_decay=1e-3)
+        self.alpha_optimiser = torch.optim.Adam(alphas, 3e-4, (0.5, 0.999), weight_decay=1e-3,
+                                                capturable=capturable)
 
     def loss(self, batch, weights=None):
         inputs = (batch.x, self.alphas)

@@ -139,27 +139,30 @@ def export(args):
 
 
 def measure(args):
-    """Milliseconds of the whole search step after warm-up, and the peak resident size."""
+    """Milliseconds of the whole search step after warm-up, and the peak of memory."""
+    peer_modes.use_device(args.device, args.mode)
     torch.manual_seed(args.seed)
     dtype = DTYPES[args.dtype]
     layout = peer_modes.memory_format(args.mode)
-    model = Supernet(args.layers, args.channels, args.steps).to(dtype)
+    model = Supernet(args.layers, args.channels, args.steps).to(args.device, dtype)
     model.to(memory_format=layout)
-    alphas = [(args.alpha_scale * torch.randn(model.alpha_shape, dtype=dtype)).requires_grad_()
-              for _ in CELL_TYPES]
-    if args.mode == "compile":
+    alphas = [(args.alpha_scale * torch.randn(model.alpha_shape, dtype=dtype)).to(args.device)
+              .requires_grad_() for _ in CELL_TYPES]
+    if peer_modes.has(args.mode, "compile"):
         peer_modes.compile_parts(m for m in model.modules() if isinstance(m, MixedOp))
-    search = Search(model, alphas, args.order, args.lean)
-    batches = [Batch(b.x.to(dtype, memory_format=layout), b.y)
+    search = Search(model, alphas, args.order, args.lean,
+                    capturable=peer_modes.has(args.mode, "graph"))
+    batches = [Batch(b.x.to(args.device, dtype, memory_format=layout), b.y.to(args.device))
                for b in (random_batch(args.batch), random_batch(args.batch))]
 
-    times = peer_modes.measure(lambda: search.step(*batches), args.warmup, args.reps)
-    settings = {k: getattr(args, k) for k in ("layers", "channels", "steps", "batch", "order",
-                                              "dtype", "mode", "lean", "reps")}
+    times = peer_modes.measure(lambda: search.step(*batches), args.warmup, args.reps, args.device,
+                               args.mode)
+    settings = {k: getattr(args, k) for k in ("device", "layers", "channels", "steps", "batch",
+                                              "order", "dtype", "mode", "lean", "reps")}
     print(json.dumps({
         "bench": "search_step", **settings, "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "ms": peer_modes.summary(times), "peak_rss_mib": peer_modes.peak_resident_mib()}))
+        "ms": peer_modes.summary(times), **peer_modes.peak_memory(args.device)}))
 
 
 def main():
@@ -175,8 +178,10 @@ def main():
     add("--alpha-scale", type=float, default=1e-3, help="standard deviation of the alphas")
     add("--threads", type=int, help="default: what torch chooses")
     add("--dtype", choices=DTYPES, default="f32")
-    add("--mode", choices=peer_modes.MODES, default="eager",
-        help="memory format NCHW, NHWC, or NHWC with every mixed op compiled (torch 2.2 or newer)")
+    add("--device", choices=peer_modes.DEVICES, default="cpu", help="of the timing")
+    add("--mode", choices=peer_modes.CUDA_MODES, default="eager",
+        help="memory format NCHW, NHWC, or NHWC with every mixed op compiled (torch 2.2 or newer); "
+             "with --device cuda also TF32, the step as a CUDA graph, and several of these")
     add("--lean", action="store_true", help="order 1: no weight gradients in the alpha pass")
     add("--warmup", type=int, default=2, help="steps before timing; more while it compiles")
     add("--reps", type=int, default=7)
