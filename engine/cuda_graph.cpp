@@ -23,7 +23,7 @@ struct Arena::Impl {
   ArenaLayout layout;
 };
 
-Arena::Arena(int64_t bytes) : impl_(std::make_unique<Impl>(bytes)) {}
+Arena::Arena(int64_t bytes) : bytes_(bytes), impl_(std::make_unique<Impl>(bytes)) {}
 Arena::~Arena() = default;
 
 struct RecordedWork::Impl {
@@ -69,6 +69,10 @@ RecordedWork::RecordedWork(const std::function<void()>& work, Arena& arena)
 }
 
 RecordedWork::~RecordedWork() = default;
+
+int64_t RecordedWork::launches() const {
+  return static_cast<int64_t>(impl_->graph->launches());
+}
 
 void RecordedWork::replay() {
   impl_->graph->launch(impl_->context);

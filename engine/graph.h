@@ -17,10 +17,12 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
+  int64_t bytes() const { return bytes_; }
   struct Impl;
   Impl& impl() const { return *impl_; }
 
  private:
+  int64_t bytes_;
   std::unique_ptr<Impl> impl_;
 };
 // The bytes that `work` needs; walks through it dry.
@@ -39,6 +41,7 @@ class RecordedWork {
   RecordedWork& operator=(const RecordedWork&) = delete;
 
   void replay();
+  int64_t launches() const;  // kernels, copies and fills of a replay
 
  private:
   struct Impl;

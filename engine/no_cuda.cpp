@@ -34,7 +34,7 @@ DeviceMemory& cuda_memory(int index) {
 }
 
 struct Arena::Impl {};
-Arena::Arena(int64_t) {
+Arena::Arena(int64_t bytes) : bytes_(bytes) {
   fail(default_device().index);
 }
 Arena::~Arena() = default;
@@ -49,6 +49,9 @@ RecordedWork::RecordedWork(const std::function<void()>&, Arena&) {
 }
 RecordedWork::~RecordedWork() = default;
 void RecordedWork::replay() {}
+int64_t RecordedWork::launches() const {
+  return 0;
+}
 
 void synchronize(Device) {}
 void copy_bytes(Device, void* to, Device, const void* from, int64_t bytes) {

@@ -179,6 +179,12 @@ struct SearchState::Recorded {
 
 SearchState::~SearchState() = default;
 
+std::optional<SearchState::RecordedCost> SearchState::recorded_cost() const {
+  if (!recorded_) return std::nullopt;
+  return RecordedCost{recorded_->alpha.launches() + recorded_->weight.launches(),
+                      recorded_->arena.bytes()};
+}
+
 void SearchState::run_step(const Batch& train, const Batch& validation, int64_t index) {
   // A profile and the search for a bad value want to see each op.
   const bool eager = !graphs_ || !warm_ || flag_.device() == Device() || DryRun::active() ||

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/optim.h"
@@ -43,6 +44,12 @@ class SearchState {
 
   // On a CUDA device: whether steps are recorded, after the first, and replayed. Same bits.
   void use_graphs(bool wanted) { graphs_ = wanted; }
+  // Of the step that is recorded, if one is: its kernels, copies and fills, and the memory they
+  // share.
+  struct RecordedCost {
+    int64_t launches, arena_bytes;
+  };
+  std::optional<RecordedCost> recorded_cost() const;
 
  private:
   Pass pass(int64_t index, Phase phase) const;

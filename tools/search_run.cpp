@@ -126,6 +126,11 @@ RunOutcome run_search(const SearchConfig& config,
   if (request.profile) profiler.emplace();
   Observer observer(search, directory, signals, console, profiler ? &*profiler : nullptr);
   const SearchResult result = resumable(directory, [&] { return search.run(observer); });
+  if (const auto cost = search.state().recorded_cost()) {
+    console.detail(fmt::format("a step is {} launches in two graphs, with {:.1f} MiB of memory",
+                               cost->launches,
+                               static_cast<double>(cost->arena_bytes) / (1 << 20)));
+  }
   release_unused_memory();  // whoever draws the pictures needs some
   const std::vector<std::string> written =
       resumable(directory, [&] { return directory.finish(search, result); });

@@ -37,10 +37,12 @@ std::unique_ptr<Graph> GraphRecorder::finish() {
   cudaGraph_t graph = nullptr;
   CUDA_CHECK(cudaStreamEndCapture(ctx_.stream(), &graph));
   cudaGraphExec_t executable = nullptr;
-  const cudaError_t code = cudaGraphInstantiate(&executable, graph, 0);
+  size_t launches = 0;
+  cudaError_t code = cudaGraphGetNodes(graph, nullptr, &launches);
+  if (code == cudaSuccess) code = cudaGraphInstantiate(&executable, graph, 0);
   cudaGraphDestroy(graph);
   CUDA_CHECK(code);
-  return std::make_unique<Graph>(executable);
+  return std::make_unique<Graph>(executable, launches);
 }
 
 }  // namespace oche::kernels::cuda

@@ -1,6 +1,7 @@
 // CUDA graphs: what was launched on a stream, to be launched again at once. No CUDA headers here.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 
 #include "kernels/cuda/context.h"
@@ -11,16 +12,18 @@ namespace oche::kernels::cuda {
 
 class Graph {
  public:
-  explicit Graph(CUgraphExec_st* graph) : graph_(graph) {}
+  Graph(CUgraphExec_st* graph, size_t launches) : graph_(graph), launches_(launches) {}
   ~Graph();
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
 
   // The launches in their order, with the arguments of then.
   void launch(CudaContext&) const;
+  size_t launches() const { return launches_; }  // copies and fills among them
 
  private:
   CUgraphExec_st* graph_;
+  size_t launches_;
 };
 
 // While one lives, launches and copies on the context's stream are recorded in place of being run;

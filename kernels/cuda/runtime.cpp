@@ -1,4 +1,4 @@
-// Devices, streams and memory over the CUDA runtime.
+// Devices, streams, memory and events over the CUDA runtime.
 #include "kernels/cuda/runtime.h"
 
 #include <cuda_runtime_api.h>
@@ -176,6 +176,47 @@ void fill_bytes(CudaContext& ctx, void* to, uint8_t value, size_t bytes) {
 
 void synchronize(CudaContext& ctx) {
   CUDA_CHECK(cudaStreamSynchronize(ctx.stream()));
+}
+
+Event::Event() {
+  CUDA_CHECK(cudaEventCreateWithFlags(&event_, cudaEventDefault));
+}
+Event::~Event() {
+  cudaEventDestroy(event_);
+}
+void Event::record(CudaContext& ctx) {
+  CUDA_CHECK(cudaEventRecord(event_, ctx.stream()));
+}
+void Event::wait() const {
+  CUDA_CHECK(cudaEventSynchronize(event_));
+}
+void Event::delay(CudaContext& ctx) const {
+  CUDA_CHECK(cudaStreamWaitEvent(ctx.stream(), event_, 0));
+}
+double Event::milliseconds_to(const Event& end) const {
+  end.wait();
+  float milliseconds = 0;
+  CUDA_CHECK(cudaEventElapsedTime(&milliseconds, event_, end.event_));
+  return milliseconds;
+}
+
+PinnedBuffer::PinnedBuffer(size_t size) : size_(size) {
+  if (size > 0) CUDA_CHECK(cudaHostAlloc(&data_, size, cudaHostAllocDefault));
+}
+PinnedBuffer::~PinnedBuffer() {
+  cudaFreeHost(data_);
+}
+
+void copy_to_device_async(
+    CudaContext& ctx, void* to, const PinnedBuffer& from, size_t offset, size_t bytes) {
+  if (offset > from.size() || bytes > from.size() - offset) {
+    throw std::invalid_argument("copy_to_device_async: bytes " + std::to_string(offset) + " to " +
+                                std::to_string(offset) + " + " + std::to_string(bytes) +
+                                " of a buffer of " + std::to_string(from.size()));
+  }
+  if (bytes == 0) return;
+  const auto* start = static_cast<const char*>(from.data()) + offset;
+  CUDA_CHECK(cudaMemcpyAsync(to, start, bytes, cudaMemcpyHostToDevice, ctx.stream()));
 }
 
 }  // namespace cuda

@@ -1,4 +1,5 @@
-// What the engine asks of CUDA besides kernels: devices, memory, copies. No CUDA headers here.
+// What the engine asks of CUDA besides kernels: devices, memory, copies, events. No CUDA headers
+// here.
 // Every function throws cuda::Error with the failed call; those that take a context are ordered on
 // its stream.
 #pragma once
@@ -9,6 +10,8 @@
 #include <string>
 
 #include "kernels/cuda/context.h"
+
+struct CUevent_st;  // what a cudaEvent_t points to
 
 namespace oche::kernels::cuda {
 
@@ -51,5 +54,48 @@ void copy_to_host(CudaContext&, void* to, const void* from, size_t bytes);    //
 void copy_on_device(CudaContext&, void* to, const void* from, size_t bytes);
 void fill_bytes(CudaContext&, void* to, uint8_t value, size_t bytes);
 void synchronize(CudaContext&);
+
+// A moment in the work of a stream: what a context's stream had been given when it was recorded.
+// Every context has a stream of its own, those of one device included; events order one after
+// another.
+class Event {
+ public:
+  Event();  // on the current device
+  ~Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  void record(CudaContext&);  // takes the place of an earlier moment
+  void wait() const;          // the calling thread, until the moment has passed
+  // What the context's stream is given from now on happens after the moment; nobody waits here.
+  void delay(CudaContext&) const;
+  // Milliseconds from this moment to `end`, for which it waits; both have been recorded.
+  double milliseconds_to(const Event& end) const;
+
+ private:
+  CUevent_st* event_ = nullptr;
+};
+
+// `size` bytes of host memory that do not move, from which a device copies while the host goes on.
+class PinnedBuffer {
+ public:
+  explicit PinnedBuffer(size_t size);
+  ~PinnedBuffer();
+  PinnedBuffer(const PinnedBuffer&) = delete;
+  PinnedBuffer& operator=(const PinnedBuffer&) = delete;
+
+  void* data() { return data_; }
+  const void* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  void* data_ = nullptr;
+  size_t size_;
+};
+
+// Copies from.data()[offset, offset + bytes), which stays as it is until an event recorded
+// afterwards has passed. Beyond the buffer: std::invalid_argument.
+void copy_to_device_async(
+    CudaContext&, void* to, const PinnedBuffer& from, size_t offset, size_t bytes);
 
 }  // namespace oche::kernels::cuda

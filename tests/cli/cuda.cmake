@@ -19,7 +19,8 @@ endfunction()
 
 oche(0 search ${TINY} --device cuda --out first --quiet)
 set(genotype "${out}")
-oche(0 search ${TINY} --out second)  # auto takes the device, and says so
+oche(0 search ${TINY} --out second -v)  # auto takes the device, and says so
+expect_match("${err}" "a step is [0-9]+ launches in two graphs, with [0-9.]+ MiB")
 expect_match("${err}" "device: cuda:0 .auto; ")
 expect_same(first second)
 oche(0 search ${TINY} --no-graph --out eager --quiet)
