@@ -6,6 +6,9 @@
 #include <cstdint>
 #include <cstring>
 
+#include "tests/cuda_host/arena.h"
+#include "tests/cuda_host/graph.h"
+
 struct cublasContext {
   cudaStream_t stream = nullptr;
   void* workspace = nullptr;
@@ -37,19 +40,24 @@ cublasStatus_t multiply(cublasHandle_t handle,
   }
   if (handle->math != CUBLAS_PEDANTIC_MATH) return CUBLAS_STATUS_ARCH_MISMATCH;  // TF32
   if (handle->workspace_bytes < 4 << 20) return CUBLAS_STATUS_EXECUTION_FAILED;  // not repeatable
-  std::memset(handle->workspace, 0xff, handle->workspace_bytes);
-  for (int64_t j = 0; j < n; ++j) {  // matrices by columns
-    for (int64_t i = 0; i < m; ++i) {
-      double sum = 0;
-      for (int64_t l = 0; l < k; ++l) {
-        sum += static_cast<double>(ta ? a[i * lda + l] : a[l * lda + i]) *
-               static_cast<double>(tb ? b[l * ldb + j] : b[j * ldb + l]);
+  const auto compute = [=, by_alpha = *alpha, by_beta = *beta] {
+    const oche::cuda_host::DeviceAccess access;
+    std::memset(handle->workspace, 0xff, handle->workspace_bytes);
+    for (int64_t j = 0; j < n; ++j) {  // matrices by columns
+      for (int64_t i = 0; i < m; ++i) {
+        double sum = 0;
+        for (int64_t l = 0; l < k; ++l) {
+          sum += static_cast<double>(ta ? a[i * lda + l] : a[l * lda + i]) *
+                 static_cast<double>(tb ? b[l * ldb + j] : b[j * ldb + l]);
+        }
+        T& to = c[j * ldc + i];
+        const double before = by_beta == T(0) ? 0 : static_cast<double>(by_beta) * to;
+        to = static_cast<T>(by_alpha * sum + before);
       }
-      T& to = c[j * ldc + i];
-      const double before = *beta == T(0) ? 0 : static_cast<double>(*beta) * to;
-      to = static_cast<T>(*alpha * sum + before);
     }
-  }
+    return cudaSuccess;
+  };
+  if (!oche::cuda_host::recorded(compute)) compute();
   return CUBLAS_STATUS_SUCCESS;
 }
 

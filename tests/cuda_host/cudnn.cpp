@@ -8,6 +8,9 @@
 #include <cstring>
 #include <vector>
 
+#include "tests/cuda_host/arena.h"
+#include "tests/cuda_host/graph.h"
+
 struct cudnnContext {
   cudaStream_t stream = nullptr;
 };
@@ -94,6 +97,18 @@ cudnnStatus_t check_memory(std::initializer_list<const void*> pointers,
     return CUDNN_STATUS_BAD_PARAM;
   }
   if (given > 0) std::memset(workspace, 0xff, given);
+  return CUDNN_STATUS_SUCCESS;
+}
+
+// Now, or where a stream is captured at each replay.
+template <typename Work>
+cudnnStatus_t in_order(const Work& work) {
+  const auto call = [work] {
+    const oche::cuda_host::DeviceAccess access;
+    work();
+    return cudaSuccess;
+  };
+  if (!oche::cuda_host::recorded(call)) call();
   return CUDNN_STATUS_SUCCESS;
 }
 
@@ -236,15 +251,17 @@ cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle,
   if (algorithm == CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM && conv->stride > 4) {
     return CUDNN_STATUS_NOT_SUPPORTED;
   }
+  const oche::cuda_host::DeviceAccess access;
   code = check_memory({x, w, y}, workspace, given, needed, alpha, beta);
   if (code != CUDNN_STATUS_SUCCESS) return code;
-  std::vector<double> sums(size(y_is));
-  products(x_is, w_is, conv, y_is, [&](int64_t i, int64_t j, int64_t k) {
-    sums[k] +=
-        static_cast<double>(static_cast<const float*>(x)[i]) * static_cast<const float*>(w)[j];
+  return in_order([=] {
+    std::vector<double> sums(size(y_is));
+    products(x_is, w_is, conv, y_is, [&](int64_t i, int64_t j, int64_t k) {
+      sums[k] +=
+          static_cast<double>(static_cast<const float*>(x)[i]) * static_cast<const float*>(w)[j];
+    });
+    deliver(sums, y);
   });
-  deliver(sums, y);
-  return CUDNN_STATUS_SUCCESS;
 }
 
 cudnnStatus_t cudnnGetConvolutionBackwardDataWorkspaceSize(cudnnHandle_t handle,
@@ -278,15 +295,17 @@ cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle,
   auto code = cudnnGetConvolutionBackwardDataWorkspaceSize(
       handle, w_is, y_is, conv, x_is, algorithm, &needed);
   if (code != CUDNN_STATUS_SUCCESS) return code;
+  const oche::cuda_host::DeviceAccess access;
   code = check_memory({w, grad_y, grad_x}, workspace, given, needed, alpha, beta);
   if (code != CUDNN_STATUS_SUCCESS) return code;
-  std::vector<double> sums(size(x_is));
-  products(x_is, w_is, conv, y_is, [&](int64_t i, int64_t j, int64_t k) {
-    sums[i] +=
-        static_cast<double>(static_cast<const float*>(w)[j]) * static_cast<const float*>(grad_y)[k];
+  return in_order([=] {
+    std::vector<double> sums(size(x_is));
+    products(x_is, w_is, conv, y_is, [&](int64_t i, int64_t j, int64_t k) {
+      sums[i] += static_cast<double>(static_cast<const float*>(w)[j]) *
+                 static_cast<const float*>(grad_y)[k];
+    });
+    deliver(sums, grad_x);
   });
-  deliver(sums, grad_x);
-  return CUDNN_STATUS_SUCCESS;
 }
 
 cudnnStatus_t cudnnGetConvolutionBackwardFilterWorkspaceSize(
@@ -320,13 +339,15 @@ cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle,
       handle, x_is, y_is, conv, w_is, algorithm, &needed);
   if (code != CUDNN_STATUS_SUCCESS) return code;
   if (conv->stride > 4) return CUDNN_STATUS_NOT_SUPPORTED;
+  const oche::cuda_host::DeviceAccess access;
   code = check_memory({x, grad_y, grad_w}, workspace, given, needed, alpha, beta);
   if (code != CUDNN_STATUS_SUCCESS) return code;
-  std::vector<double> sums(bytes(w_is) / sizeof(float));
-  products(x_is, w_is, conv, y_is, [&](int64_t i, int64_t j, int64_t k) {
-    sums[j] +=
-        static_cast<double>(static_cast<const float*>(x)[i]) * static_cast<const float*>(grad_y)[k];
+  return in_order([=] {
+    std::vector<double> sums(bytes(w_is) / sizeof(float));
+    products(x_is, w_is, conv, y_is, [&](int64_t i, int64_t j, int64_t k) {
+      sums[j] += static_cast<double>(static_cast<const float*>(x)[i]) *
+                 static_cast<const float*>(grad_y)[k];
+    });
+    deliver(sums, grad_w);
   });
-  deliver(sums, grad_w);
-  return CUDNN_STATUS_SUCCESS;
 }
