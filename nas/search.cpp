@@ -36,7 +36,9 @@ const SearchConfig& checked(const SearchConfig& c) {
 
 Batch to_tensors(const HostBatch& host) {
   const Shape shape{host.n, host.h, host.w, host.c};
-  return {std::visit([&](const auto& images) { return Tensor::from(images, shape); }, host.images),
+  const auto* single = std::get_if<std::vector<float>>(&host.images);
+  return {single ? Tensor::from(*single, shape)
+                 : Tensor::from(std::get<std::vector<double>>(host.images), shape),
           Tensor::from(host.labels, {host.n})};
 }
 
