@@ -6,6 +6,7 @@
 #include "engine/device.h"
 #include "engine/error.h"
 #include "engine/memory.h"
+#include "engine/upload.h"
 
 namespace oche {
 namespace {
@@ -30,6 +31,10 @@ kernels::CudaContext& cuda_context(int index) {
 }
 DeviceMemory& cuda_memory(int index) {
   fail(index);
+}
+
+std::unique_ptr<UploadDriver> make_upload_driver(Device device, int64_t) {
+  fail(device.index);
 }
 
 void synchronize(Device) {}

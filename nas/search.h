@@ -11,17 +11,12 @@
 #include "engine/optim.h"
 #include "nas/arch_gradient.h"
 #include "nas/data/dataset.h"
-#include "nas/data/loader.h"
+#include "nas/data/feed.h"
 #include "nas/decision.h"
 #include "nas/network.h"
 #include "nas/search_config.h"
 
 namespace oche::nas {
-
-struct Batch {
-  Tensor images;  // (N, H, W, C)
-  Tensor labels;  // (N), i64
-};
 
 // A network under search, with all that a step changes. It knows nothing of data sets.
 class SearchState {
@@ -123,7 +118,7 @@ class Search {
   std::vector<int64_t> train_images_, search_images_;
   SearchState state_;
   SearchProgress progress_;
-  std::optional<BatchLoader> train_loader_, search_loader_;  // always there
+  std::optional<BatchFeed> train_feed_, search_feed_;  // always there
 };
 
 // What a search will take, found by walking one step through without data (see DryRun).
