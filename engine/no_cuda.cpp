@@ -7,6 +7,7 @@
 #include "engine/error.h"
 #include "engine/graph.h"
 #include "engine/memory.h"
+#include "engine/upload.h"
 
 namespace oche {
 namespace {
@@ -54,6 +55,10 @@ RecordedWork::~RecordedWork() = default;
 void RecordedWork::replay() {}
 int64_t RecordedWork::launches() const {
   return 0;
+}
+
+std::unique_ptr<UploadDriver> make_upload_driver(Device device, int64_t) {
+  fail(device.index);
 }
 
 void synchronize(Device) {}

@@ -80,10 +80,11 @@ struct MaxResult {
 };
 MaxResult max(const Tensor& x, int dim, bool keepdim = false);
 // y[.., k, ..] = x[.., index[.., k, ..], ..] along `dim`; index is i64 and agrees with x in the
-// other dimensions.
+// other dimensions. An index out of range is refused on the CPU; on a device, which would have to
+// be waited for, it gives a NaN.
 Tensor gather(const Tensor& x, int dim, const Tensor& index);
 // The adjoint of gather: zeros with `size` elements along `dim`, x added into the places that index
-// names.
+// names; on a device not where there is no such place.
 Tensor scatter_add(const Tensor& x, int dim, const Tensor& index, int64_t size);
 Tensor global_avg_pool(const Tensor& x);  // (N, H, W, C) -> (N, C)
 
@@ -95,8 +96,8 @@ Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions options = {});
 
 Tensor softmax(const Tensor& x, int dim);
 Tensor log_softmax(const Tensor& x, int dim);
-// Mean over the batch of -log softmax(logits)[label]. logits (N, classes), labels i64 (N), in
-// range.
+// Mean over the batch of -log softmax(logits)[label]. logits (N, classes), labels i64 (N). A
+// label out of range is refused on the CPU; on a device the result is a NaN.
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels);
 
 struct Conv2dOptions {

@@ -33,7 +33,7 @@ template <typename T>
 void max(
     CudaContext&, int64_t outer, int64_t n, int64_t inner, const T* x, T* value, int64_t* index);
 // y[o,k,i] = x[o, index[o,k,i], i]: x (outer, n, inner), index and y (outer, count, inner). Indices
-// must be in [0, n).
+// are in [0, n): the CPU's relies on it, on a device one that is not gives a NaN.
 template <typename T>
 void gather(CpuContext&,
             int64_t outer,
@@ -53,7 +53,7 @@ void gather(CudaContext&,
             const int64_t* index,
             T* y);
 // The adjoint: x[o, index[o,k,i], i] += y[o,k,i] in the order of k, in the element type; x is
-// overwritten (zeroed first).
+// overwritten (zeroed first). On a device an index outside [0, n) adds nothing.
 template <typename T>
 void scatter_add(CpuContext&,
                  int64_t outer,

@@ -23,12 +23,6 @@ const SearchConfig& checked(const SearchConfig& c) {
   return c;
 }
 
-Batch to_tensors(const HostBatch& host) {
-  const Shape shape{host.n, host.h, host.w, host.c};
-  return {std::visit([&](const auto& images) { return Tensor::from(images, shape); }, host.images),
-          Tensor::from(host.labels, {host.n})};
-}
-
 LoaderOptions loader_options(const SearchConfig& c, std::string_view half, int64_t step) {
   return {.batch = c.batch,
           .seed = c.seed,
@@ -47,10 +41,6 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
-
-}  // namespace
-
-namespace {
 
 Split split(const SearchConfig& c, const Dataset& set) {
   if (c.train_size > set.size()) {
@@ -90,8 +80,8 @@ void Search::continue_from(const SearchProgress& p) {
                     p.steps,
                     p.epochs));
   }
-  train_loader_.emplace(images_, train_images_, loader_options(config_, "train", p.steps));
-  search_loader_.emplace(images_, search_images_, loader_options(config_, "search", p.steps));
+  train_feed_.emplace(images_, train_images_, loader_options(config_, "train", p.steps));
+  search_feed_.emplace(images_, search_images_, loader_options(config_, "search", p.steps));
   progress_ = p;
 }
 
@@ -166,23 +156,22 @@ bool Search::run_epoch(SearchObserver& observer) {
 
 std::pair<Batch, Batch> Search::next_batches() {
   const ProfileScope profile(ProfileKind::kWhole, "load images");
-  Batch validation = to_tensors(search_loader_->next());
-  return {std::move(validation), to_tensors(train_loader_->next())};
+  Batch validation = search_feed_->next();
+  return {std::move(validation), train_feed_->next()};
 }
 
 double Search::accuracy(const std::vector<int64_t>& images, const CellMixtures& mixtures) const {
   const ProfileScope profile(ProfileKind::kWhole, "measure accuracy");
   const NoGrad no_grad;
+  PlainFeed feed(images_, images, config_.batch, config_.dtype);
   int64_t right = 0;
-  for (size_t i = 0; i < images.size(); i += config_.batch) {
-    const std::span<const int64_t> part =
-        std::span(images).subspan(i, std::min<size_t>(config_.batch, images.size() - i));
-    const Batch batch = to_tensors(plain_batch(images_, part, config_.dtype));
+  auto image = images.begin();
+  while (const Tensor batch = feed.next()) {
     const Tensor logits =
-        state_.network.forward(batch.images, mixtures, {.statistics = Statistics::kRunning});
-    const std::vector<int64_t> predicted = max(logits, 1).indices.to_vector<int64_t>(),
-                               labels = batch.labels.to_vector<int64_t>();
-    for (size_t k = 0; k < labels.size(); ++k) right += predicted[k] == labels[k] ? 1 : 0;
+        state_.network.forward(batch, mixtures, {.statistics = Statistics::kRunning});
+    for (const int64_t predicted : max(logits, 1).indices.to_vector<int64_t>()) {
+      right += predicted == images_.labels[static_cast<size_t>(*image++)] ? 1 : 0;
+    }
   }
   return static_cast<double>(right) / static_cast<double>(images.size());
 }
@@ -199,11 +188,16 @@ SearchCost estimate_cost(const SearchConfig& c, const DatasetShape& set) {
 
   const Batch validation{Tensor::empty(batch.images.shape(), c.dtype),
                          Tensor::empty({c.batch}, DType::kInt64)};
+  const bool on_cpu = default_device() == Device();
+  const int64_t feeds = 2, raw_image = batch.images.numel() / c.batch * set.element_bytes;
+  const int64_t buffers =
+      on_cpu ? 0 : feeds * DeviceBatches::buffer_bytes(c.batch, raw_image);  // here and there
+  const Tensor held = on_cpu ? Tensor() : Tensor::empty({buffers}, DType::kUInt8);
   reset_peak_memory();
   for (int64_t step = 0; step < 2; ++step) state.step(batch, validation, c.lr, step);
   const MemoryStats memory = memory_stats();
-  const bool on_cpu = default_device() == Device();
-  const int64_t batches = 2 * BatchLoader::kMostBatches * batch.images.numel() * size_of(c.dtype);
+  const int64_t image = on_cpu ? batch.images.numel() / c.batch * size_of(c.dtype) : raw_image;
+  const int64_t batches = feeds * BatchLoader::kMostBatches * c.batch * image + buffers;
   const int64_t used = c.train_size > 0 ? std::min(c.train_size, set.images) : set.images;
   const auto train_images =
       static_cast<int64_t>(std::llround(c.train_fraction * static_cast<double>(used)));

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "nas/data/dataset.h"
-#include "nas/data/loader.h"
+#include "nas/data/feed.h"
 #include "nas/decision.h"
 #include "nas/search_config.h"
 #include "nas/search_state.h"
@@ -86,7 +86,7 @@ class Search {
   std::vector<int64_t> train_images_, search_images_;
   SearchState state_;
   SearchProgress progress_;
-  std::optional<BatchLoader> train_loader_, search_loader_;  // always there
+  std::optional<BatchFeed> train_feed_, search_feed_;  // always there
 };
 
 // What a search will take, found by walking one step through without data (see DryRun).

@@ -8,15 +8,11 @@
 
 #include "engine/optim.h"
 #include "nas/arch_gradient.h"
+#include "nas/data/batch.h"
 #include "nas/network.h"
 #include "nas/search_config.h"
 
 namespace oche::nas {
-
-struct Batch {
-  Tensor images;  // (N, H, W, C)
-  Tensor labels;  // (N), i64
-};
 
 // A network under search, with all that a step changes. It knows nothing of data sets.
 class SearchState {

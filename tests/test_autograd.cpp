@@ -130,7 +130,7 @@ TEST_CASE("a saved tensor that was overwritten is noticed") {
   CHECK(grad1(untouched, x).to_vector<double>() == Doubles{1, 1});
 }
 
-TEST_CASE("a chain of 200,000 nodes is built, differentiated and torn down") {
+TEST_CASE("a chain of 200,000 nodes is built, differentiated and torn down", "[large]") {
   const int64_t before = live();
   {
     const Tensor x = leaf(1);

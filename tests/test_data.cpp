@@ -33,7 +33,7 @@ std::vector<T> augmented(const Dataset& set,
                          const Augmentation& a,
                          int64_t index = 0) {
   std::vector<T> out(static_cast<size_t>(set.image_size()), T(-1));
-  ImageWriter<T>(set, options).write(index, a, out.data());
+  ImageWriter<T>(set, options).write({&index, 1}, {&a, 1}, out.data());
   return out;
 }
 
@@ -80,9 +80,8 @@ TEST_CASE("normalisation alone keeps every pixel in place") {
   }
   const auto narrow = augmented<float>(set, {.crop = false, .flip = false}, {}, 1);
   for (size_t i = 0; i < out.size(); ++i) CHECK(narrow[i] == static_cast<float>(out[i]));
-  std::vector<double> unused(out);
-  CHECK_THROWS_AS(ImageWriter<double>(set, {}).write(2, {}, unused.data()), std::invalid_argument);
-  CHECK_THROWS_AS(ImageWriter<double>(set, {}).write(-1, {}, unused.data()), std::invalid_argument);
+  CHECK_THROWS_AS(augmented<double>(set, {}, {}, 2), std::invalid_argument);
+  CHECK_THROWS_AS(augmented<double>(set, {}, {}, -1), std::invalid_argument);
   CHECK_THROWS_AS(ImageWriter<double>(set, {.cutout = -1}), std::invalid_argument);
 }
 

@@ -90,8 +90,8 @@ TEST_CASE("a batch is what its address says") {
   for (size_t i = 0; i < 7; ++i) {
     const int64_t index = images[static_cast<size_t>(order[7 + i])];
     CHECK(batch.labels[i] == index % 3);
-    writer.write(
-        index, draw_augmentation(1, 2, 5, index, set, options.augment), expected.data() + i * 70);
+    const Augmentation a = draw_augmentation(1, 2, 5, index, set, options.augment);
+    writer.write({&index, 1}, {&a, 1}, expected.data() + i * 70);
   }
   CHECK(std::get<std::vector<float>>(batch.images) == expected);
 }

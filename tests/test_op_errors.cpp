@@ -13,6 +13,7 @@ namespace {
 struct Refusal {
   std::string said;  // must appear in the message
   std::function<void()> call;
+  bool of_values = false;  // seen on the CPU only; a device would have to be waited for
 };
 
 Tensor f32(const Shape& s) {
@@ -125,9 +126,10 @@ std::vector<Refusal> refusals() {
        [] {
          gather(f32({4, 2}), 0, i64({2, 3}));
        }},
-      {"gather: index 2 is outside [0, 2)", [] { gather(f32({2}), 0, i64({1}, 2)); }},
+      {"gather: index 2 is outside [0, 2)", [] { gather(f32({2}), 0, i64({1}, 2)); }, true},
       {"scatter_add: index -1 is outside [0, 3)",
-       [] { scatter_add(f32({2}), 0, i64({2}, -1), 3); }},
+       [] { scatter_add(f32({2}), 0, i64({2}, -1), 3); },
+       true},
       {"scatter_add: size -1", [] { scatter_add(f32({0}), 0, i64({0}), -1); }},
       {"scatter_add: x (3) and index (2) differ", [] { scatter_add(f32({3}), 0, i64({2}), 3); }},
       {"global_avg_pool: shape (2, 3)",
@@ -169,7 +171,8 @@ std::vector<Refusal> refusals() {
       {"cross_entropy: label 5 is outside [0, 5)",
        [] {
          cross_entropy(f32({2, 5}), i64({2}, 5));
-       }},
+       },
+       true},
       {"cross_entropy: logits (0, 5)",
        [] {
          cross_entropy(f32({0, 5}), i64({0}));
@@ -278,6 +281,7 @@ std::vector<Refusal> refusals() {
 
 TEST_CASE("every op refuses unfit arguments, and says which and why") {
   for (const Refusal& r : refusals()) {
+    if (r.of_values && default_device() != Device()) continue;
     std::string said = "nothing";
     try {
       r.call();

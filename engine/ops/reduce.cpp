@@ -167,7 +167,8 @@ struct ScatterAdd final : Op {
   }
 };
 
-// Index values are data: they are checked where they enter, here, and never in the kernels.
+// Index values are data: on the CPU they are checked where they enter, here. A device's kernels
+// pass over one that is out of range instead (kernels/reduce.h), as asking would wait for it.
 void check_index(std::string_view op, const Tensor& x, int dim, const Tensor& index, int64_t size) {
   const bool fits = index.dtype() == DType::kInt64 && index.rank() == x.rank() &&
                     with_extent(index.shape(), dim, 0) == with_extent(x.shape(), dim, 0);
@@ -180,7 +181,7 @@ void check_index(std::string_view op, const Tensor& x, int dim, const Tensor& in
                     to_string(x.shape()),
                     dim));
   }
-  if (DryRun::active() || index.device() != Device()) return;  // a device is not waited for
+  if (DryRun::active() || index.device() != Device()) return;
   for (int64_t i : index.to_vector<int64_t>()) {
     if (i < 0 || i >= size)
       throw std::invalid_argument(fmt::format("{}: index {} is outside [0, {})", op, i, size));

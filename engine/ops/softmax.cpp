@@ -76,10 +76,9 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels) {
         to_string(labels.shape())));
   }
   const int64_t classes = logits.shape()[1];
-  // Labels on a device are not waited for: whoever put them there has looked.
-  const bool here = labels.device() == Device() && !DryRun::active();
-  for (int64_t label : here ? labels.to_vector<int64_t>() : std::vector<int64_t>()) {
-    if (label < 0 || label >= classes) {
+  if (!DryRun::active() && labels.device() == Device()) {
+    for (int64_t label : labels.to_vector<int64_t>()) {
+      if (label >= 0 && label < classes) continue;
       throw std::invalid_argument(
           fmt::format("cross_entropy: label {} is outside [0, {})", label, classes));
     }

@@ -75,6 +75,10 @@ __global__ void __launch_bounds__(kBlockSize) max_kernel(int64_t items,
   });
 }
 
+__device__ inline bool in_range(int64_t k, int64_t n) {
+  return static_cast<uint64_t>(k) < static_cast<uint64_t>(n);
+}
+
 // Element e of (outer, count, inner) picks from slab o = e / (count * inner), column e % inner.
 template <typename T>
 __global__ void __launch_bounds__(kBlockSize) gather_kernel(int64_t total,
@@ -86,7 +90,9 @@ __global__ void __launch_bounds__(kBlockSize) gather_kernel(int64_t total,
                                                             T* __restrict__ y) {
   for (int64_t e = grid_index(); e < total; e += grid_threads()) {
     const int64_t row = inner.quotient(e), o = count.quotient(row);
-    y[e] = x[(o * n + index[e]) * inner.divisor() + inner.rest(e, row)];
+    const int64_t k = index[e];
+    y[e] = in_range(k, n) ? x[(o * n + k) * inner.divisor() + inner.rest(e, row)]
+                          : std::numeric_limits<T>::quiet_NaN();
   }
 }
 
@@ -166,9 +172,14 @@ __global__ void __launch_bounds__(kBlockSize) scatter_add_kernel(int64_t columns
         value[j] = y[from + (k + j) * inner];
       }
 #pragma unroll
-      for (int j = 0; j < kAhead; ++j) to[at[j] * inner] += value[j];
+      for (int j = 0; j < kAhead; ++j) {
+        if (in_range(at[j], n)) to[at[j] * inner] += value[j];
+      }
     }
-    for (; k < count; ++k) to[index[from + k * inner] * inner] += y[from + k * inner];
+    for (; k < count; ++k) {
+      const int64_t at = index[from + k * inner];
+      if (in_range(at, n)) to[at * inner] += y[from + k * inner];
+    }
   }
 }
 

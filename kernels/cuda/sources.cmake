@@ -1,6 +1,7 @@
 # The sources of the CUDA back end, from kernels/: once compiled by nvcc (cmake/cuda.cmake), once by the host compiler for
 # the model (tests/cuda_host).
 set(cuda_kernel_sources
+  cuda/augment.cu
   cuda/batch_norm.cu
   cuda/conv2d.cu
   cuda/conv2d_depthwise.cu

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
+#include "kernels/augment.h"
 #include "nas/data/dataset.h"
 
 namespace oche::nas {
@@ -14,12 +16,9 @@ struct AugmentOptions {
   int64_t cutout = 0;  // side of the square set to 0; 0: none (DeVries & Taylor 2017)
 };
 
-// What one image undergoes.
-struct Augmentation {
-  int64_t dy = 0, dx = 0;  // the crop is moved by this, at most the margin
-  bool flip = false;
-  int64_t cutout_y = 0, cutout_x = 0;  // centre of the square
-};
+// What one image undergoes: the crop is moved by at most the margin, the square is centred in the
+// image.
+using kernels::Augmentation;
 
 // Of a crop, in pixels: an eighth of the side, which is 4 of 32 (He et al. 2016) and of 28.
 constexpr int64_t crop_margin(int64_t side) {
@@ -35,20 +34,36 @@ Augmentation draw_augmentation(uint64_t seed,
                                const Dataset& set,
                                const AugmentOptions& options);
 
-// Writes images of a data set, which must outlive it, as NHWC floats: (pixel / 255 - mean) /
-// deviation, or (value - mean) / deviation.
+// How the pixels of a data set are normalised, as kernels::augment() takes it.
+template <typename T>
+struct Normalisation {
+  explicit Normalisation(const Dataset& set);
+
+  std::vector<T> levels;       // (channels, 256), for bytes: what each becomes
+  std::vector<double> scales;  // (channels, 2), for floats: mean and deviation
+};
+
+// Throws std::invalid_argument unless the set has the image.
+void check_index(const Dataset& set, int64_t index);
+
+// Images of a data set as a network reads them: (pixel / 255 - mean) / deviation, or (value - mean)
+// / deviation, in T.
 template <typename T>
 class ImageWriter {
  public:
+  // `set` must outlive it. Throws std::invalid_argument for a cutout below 0.
   ImageWriter(const Dataset& set, const AugmentOptions& options);
 
-  // out: (height, width, channels).
-  void write(int64_t index, const Augmentation& augmentation, T* out) const;
+  // The images `indices` of the set, of which each undergoes its own augmentation. out: (count,
+  // height, width, channels). Throws std::invalid_argument for an index that the set does not have.
+  void write(std::span<const int64_t> indices,
+             std::span<const Augmentation> augmentations,
+             T* out) const;
 
  private:
   const Dataset* set_;
   int64_t cutout_;
-  std::vector<T> levels_;  // (channels, 256): what each byte becomes
+  Normalisation<T> normalisation_;
 };
 
 }  // namespace oche::nas

@@ -6,6 +6,8 @@
 #include <condition_variable>
 #include <deque>
 #include <exception>
+#include <functional>
+#include <iterator>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
@@ -16,42 +18,93 @@
 namespace oche::nas {
 namespace {
 
-// The images and labels of a batch; augmentation(index) says what an image undergoes.
-template <typename T, typename Draw>
-HostBatch make_batch(const Dataset& set,
-                     const ImageWriter<T>& writer,
-                     std::span<const int64_t> indices,
-                     const Draw& augmentation) {
-  HostBatch batch;
-  batch.n = static_cast<int64_t>(indices.size());
-  batch.h = set.height, batch.w = set.width, batch.c = set.channels;
-  std::vector<T> images(indices.size() * static_cast<size_t>(set.image_size()));
-  T* out = images.data();
+using Images = decltype(HostBatch::images);
+using Augmentations = std::vector<Augmentation>;
+using MakeImages = std::function<Images(std::span<const int64_t>, Augmentations)>;
+
+template <typename T>
+MakeImages finished_images(const Dataset& set, const AugmentOptions& options) {
+  return [&set, writer = ImageWriter<T>(set, options)](std::span<const int64_t> indices,
+                                                       const Augmentations& augmentations) {
+    std::vector<T> images(indices.size() * static_cast<size_t>(set.image_size()));
+    writer.write(indices, augmentations, images.data());
+    return images;
+  };
+}
+
+template <typename Element>
+std::vector<Element> gathered(const std::vector<Element>& all,
+                              std::span<const int64_t> indices,
+                              const Dataset& set) {
+  std::vector<Element> images;
+  images.reserve(indices.size() * static_cast<size_t>(set.image_size()));
   for (const int64_t index : indices) {
-    writer.write(index, augmentation(index), out);
-    out += set.image_size();
-    batch.labels.push_back(set.labels[static_cast<size_t>(index)]);
+    check_index(set, index);
+    const auto first = all.begin() + index * set.image_size();
+    images.insert(images.end(), first, first + set.image_size());
   }
-  batch.images = std::move(images);
+  return images;
+}
+
+MakeImages raw_images(const Dataset& set) {
+  return [&set](std::span<const int64_t> indices, Augmentations augmentations) {
+    RawImages images;
+    images.augmentations = std::move(augmentations);
+    if (set.values.empty()) {
+      images.pixels = gathered(set.pixels, indices, set);
+    } else {
+      images.pixels = gathered(set.values, indices, set);
+    }
+    return images;
+  };
+}
+
+MakeImages image_maker(const Dataset& set, const LoaderOptions& options) {
+  if (options.raw) return raw_images(set);
+  return options.dtype == DType::kFloat64 ? finished_images<double>(set, options.augment)
+                                          : finished_images<float>(set, options.augment);
+}
+
+HostBatch make_batch(const Dataset& set,
+                     std::span<const int64_t> indices,
+                     Augmentations augmentations,
+                     const MakeImages& make_images) {
+  HostBatch batch;
+  batch.images = make_images(indices, std::move(augmentations));
+  batch.n = std::ssize(indices);
+  batch.h = set.height, batch.w = set.width, batch.c = set.channels;
+  for (const int64_t index : indices) {
+    const int64_t label = set.labels[static_cast<size_t>(index)];
+    if (label < 0 || label >= set.classes) {
+      throw std::invalid_argument(fmt::format(
+          "image {} of {}: label {} is outside [0, {})", index, set.name, label, set.classes));
+    }
+    batch.labels.push_back(label);
+  }
   return batch;
+}
+
+HostBatch unaugmented(const Dataset& set,
+                      std::span<const int64_t> indices,
+                      const MakeImages& make_images) {
+  return make_batch(set, indices, Augmentations(indices.size()), make_images);
 }
 
 }  // namespace
 
 HostBatch plain_batch(const Dataset& set, std::span<const int64_t> indices, DType dtype) {
-  const auto plain = [](int64_t) { return Augmentation{}; };
-  if (dtype == DType::kFloat64)
-    return make_batch(set, ImageWriter<double>(set, {}), indices, plain);
-  return make_batch(set, ImageWriter<float>(set, {}), indices, plain);
+  return unaugmented(set, indices, image_maker(set, {.dtype = dtype}));
+}
+HostBatch raw_batch(const Dataset& set, std::span<const int64_t> indices) {
+  return unaugmented(set, indices, raw_images(set));
 }
 
 struct BatchLoader::Producer {
   Producer(const Dataset& from, std::vector<int64_t> images, const LoaderOptions& how)
       : set(from), indices(std::move(images)), options(how) {}
 
-  template <typename T>
   void produce() {
-    const ImageWriter<T> writer(set, options.augment);
+    const MakeImages make_images = image_maker(set, options);
     int64_t epoch = options.epoch + options.step / batches_per_epoch;
     int64_t step = options.step % batches_per_epoch;
     std::vector<int64_t> order;
@@ -63,9 +116,12 @@ struct BatchLoader::Producer {
       }
       const auto slice = std::span(order).subspan(static_cast<size_t>(step * options.batch),
                                                   static_cast<size_t>(options.batch));
-      HostBatch batch = make_batch(set, writer, slice, [&](int64_t index) {
-        return draw_augmentation(options.seed, options.stream, epoch, index, set, options.augment);
-      });
+      Augmentations augmentations;
+      for (const int64_t index : slice) {
+        augmentations.push_back(
+            draw_augmentation(options.seed, options.stream, epoch, index, set, options.augment));
+      }
+      HostBatch batch = make_batch(set, slice, std::move(augmentations), make_images);
       batch.epoch = epoch;
       batch.step = step;
       if (!push(std::move(batch))) return;
@@ -87,9 +143,17 @@ struct BatchLoader::Producer {
     return true;
   }
 
+  // Of those that are ready there is one; the caller holds the mutex.
+  HostBatch pop() {
+    HostBatch batch = std::move(ready.front());
+    ready.pop_front();
+    changed.notify_all();
+    return batch;
+  }
+
   void run() noexcept {
     try {
-      options.dtype == DType::kFloat64 ? produce<double>() : produce<float>();
+      produce();
     } catch (...) {
       const std::scoped_lock lock(mutex);
       failure = std::current_exception();
@@ -146,10 +210,13 @@ HostBatch BatchLoader::next() {
   std::unique_lock lock(p.mutex);
   p.changed.wait(lock, [&] { return p.failure || !p.ready.empty(); });
   if (p.ready.empty()) std::rethrow_exception(p.failure);
-  HostBatch batch = std::move(p.ready.front());
-  p.ready.pop_front();
-  p.changed.notify_all();
-  return batch;
+  return p.pop();
+}
+
+std::optional<HostBatch> BatchLoader::try_next() {
+  const std::scoped_lock lock(producer_->mutex);
+  if (producer_->ready.empty()) return std::nullopt;
+  return producer_->pop();
 }
 
 }  // namespace oche::nas

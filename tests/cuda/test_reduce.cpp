@@ -179,6 +179,42 @@ TEMPLATE_TEST_CASE("cuda: gather and its adjoint", "[cuda]", float, double) {
   }
 }
 
+TEMPLATE_TEST_CASE("cuda: indices out of range read nothing and add nothing",
+                   "[cuda]",
+                   float,
+                   double) {
+  OCHE_CUDA_CONTEXT(ctx);
+  const int64_t n = 5;
+  for (const int64_t count : {7, 300}) {  // columns for a thread, and shared out
+    CAPTURE(count);
+    auto index = integers<int64_t>(count, 0, n - 1);
+    const int64_t wrong[] = {-1, n, int64_t{1} << 40, -(int64_t{1} << 40), 255, 256};
+    for (size_t i = 0; i < std::size(wrong); ++i) index[i] = wrong[i];
+    const DeviceArray<TestType> x(ctx, std::vector<TestType>{1, 2, 3, 4, 5});
+    const DeviceArray<TestType> ones(ctx, std::vector<TestType>(count, 1));
+    const DeviceArray<int64_t> at(ctx, index);
+    std::vector<double> want, want_sums(n);
+    for (const int64_t i : index) {
+      const bool inside = i >= 0 && i < n;
+      want.push_back(inside ? static_cast<double>(i + 1) : kNaN);
+      if (inside) ++want_sums[i];
+    }
+    check_equal(in_every_order([&] {
+                  DeviceArray<TestType> y(ctx, count);
+                  kernels::gather<TestType>(ctx, 1, n, count, 1, x.data(), at.data(), y.data());
+                  return y.download();
+                }),
+                want);
+    check_equal(in_every_order([&] {
+                  DeviceArray<TestType> sums(ctx, n);
+                  kernels::scatter_add<TestType>(
+                      ctx, 1, n, count, 1, ones.data(), at.data(), sums.data());
+                  return sums.download();
+                }),
+                want_sums);
+  }
+}
+
 // Few long columns are shared out among blocks, many among threads; the order of additions is the
 // CPU's either way, hence the bits.
 TEMPLATE_TEST_CASE("cuda: scatter_add has the CPU's bits", "[cuda]", float, double) {
