@@ -101,7 +101,7 @@ find_gpu() {
 # awaited CHILD: its exit code. `timeout` is a process group of its own, which what ends this script does not reach.
 awaited() {
   # shellcheck disable=SC2064  # this child
-  trap "kill $1 2>/dev/null; wait $1; exit 75" INT TERM
+  trap "kill $1 2>/dev/null || true; wait $1 || true; exit 75" INT TERM
   wait "$1"
 }
 

@@ -36,7 +36,7 @@ case "${0##*/}" in
     printf 'All tests passed (3 assertions in 12 test cases)\n'
     ;;
   slow)
-    if [[ -n ${FAKE_HANG:-} ]]; then sleep 60; fi
+    if [[ -n ${FAKE_HANG:-} ]]; then printf '%d\n' $$ >"$FAKE/hanging"; sleep 60; fi
     ran slow
     case $(cat "$FAKE/slow" 2>/dev/null || true) in
       '') printf 1 >"$FAKE/slow"; sleep 3 ;;
