@@ -108,9 +108,11 @@ def search_outcome(folder, name, code, log):
         with open(metrics, newline="") as file:
             number = lambda text: int(text) if re.fullmatch(r"\d+", text) else float(text)
             outcome["epochs"] = [{k: number(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
-    printed = folder / f"{name}.out"
-    if code == 0 and printed.is_file():
-        result = read(printed)
+    if code == 0:
+        try:
+            result = read(folder / f"{name}.out")
+        except (OSError, ValueError):
+            return {**outcome, "status": "failed", "why": "no result on its standard output"}
         for key in ("steps", "train_accuracy", "search_accuracy", "discrete_accuracy", "genotype_text"):
             if key in result:
                 outcome[key] = result[key]

@@ -98,6 +98,13 @@ find_gpu() {
   return 1
 }
 
+# awaited CHILD: its exit code. `timeout` is a process group of its own, which what ends this script does not reach.
+awaited() {
+  # shellcheck disable=SC2064  # this child
+  trap "kill $1 2>/dev/null || true; wait $1 || true; exit 75" INT TERM
+  wait "$1"
+}
+
 on_gpu=true
 if [[ $stage == pack || $stage == table ]]; then on_gpu=false; fi
 if $on_gpu; then
@@ -105,7 +112,8 @@ if $on_gpu; then
   find_gpu || fail 4 "$stage: no GPU here ($why), nothing was run"
   if ! $inner; then
     code=0
-    timeout --kill-after=5s "${seconds}s" "$PWD/scripts/gpu-check.sh" --inner "$caller" "${arguments[@]}" || code=$?
+    timeout --kill-after=5s "${seconds}s" "$PWD/scripts/gpu-check.sh" --inner "$caller" "${arguments[@]}" &
+    awaited $! || code=$?
     case "$code" in
       124 | 137) fail 75 "$stage: the time was up; call again to go on" ;;
       *) exit "$code" ;;
@@ -114,8 +122,9 @@ if $on_gpu; then
 fi
 
 work=$out/$stage
-budget=$((seconds - seconds / 27 - 3))  # the rest is for the results of what was cut short
-deadline=$budget                        # in SECONDS
+spare=$((3 + seconds / 27))  # for the results of what was cut short
+budget=$((seconds - spare))
+deadline=$budget  # in SECONDS
 
 # use_build PRESET: sets `built`, and `launch`, what runs its programs.
 use_build() {
@@ -180,6 +189,12 @@ keep_part() {  # NAME CODE MILLISECONDS [--timeout | --unfinished]
   if [[ $verdict != passed && -s $work/$name.log ]]; then tail -n 15 "$work/$name.log" >&2; fi
 }
 
+# limited SECONDS GRACE COMMAND...: stops it by SIGTERM after SECONDS and by SIGKILL when it goes on for GRACE more.
+limited() {
+  (cd "$scratch" && exec timeout --kill-after="${2}s" "${1}s" "${@:3}") &
+  awaited $!
+}
+
 # part NAME LIMIT COMMAND...: runs it, in a folder of its own, for at most LIMIT seconds, unless it has ended before. One that
 # is cut short by the end of the stage's time is run again by the next call, which may start with it and give it its due.
 part() {
@@ -190,7 +205,7 @@ part() {
   if ((limit > most)); then limit=$most; fi
   allowed=$((left < limit ? left : limit))
   begin=$(milliseconds)
-  (cd "$scratch" && exec timeout --kill-after=5s "${allowed}s" "$@") >"$work/$name.log" 2>&1 || code=$?
+  limited "$allowed" 5 "$@" >"$work/$name.log" 2>&1 || code=$?
   took=$(($(milliseconds) - begin))
   if [[ $code -eq 124 || $code -eq 137 ]] && ((took >= 1000 * allowed)); then
     if ((left < limit)); then finish_stage --unfinished; fi
@@ -216,7 +231,7 @@ stage_tests() {
 }
 
 stage_sanitize() {
-  local sanitizer='' candidate program group groups tool
+  local sanitizer='' candidate program group groups tool options
   use_build test
   for candidate in compute-sanitizer "${CUDA_HOME:-/usr/local/cuda}"/{bin,compute-sanitizer}/compute-sanitizer; do
     if [[ -z $sanitizer ]]; then sanitizer=$(command -v "$candidate" || true); fi
@@ -229,9 +244,11 @@ stage_sanitize() {
   # Catch2 tags each case with its file: [#test_conv2d].
   groups=$("${launch[@]}" "$built/$program" -# --list-tags | grep -o '\[#[^]]*\]') || fail 77 "sanitize: $program lists no tags"
   for tool in memcheck racecheck initcheck synccheck; do
+    options=(--tool "$tool" --error-exitcode 86 --print-limit 20)
+    # Tests that memory runs out, or that there is no such device, provoke errors of the runtime.
+    if [[ $tool == memcheck ]]; then options+=(--report-api-errors no); fi
     for group in $groups; do
-      part "$tool-$(tr -d '[]#' <<<"$group")" 300 "${launch[@]}" "$sanitizer" --tool "$tool" --error-exitcode 86 \
-        --print-limit 20 "$built/$program" -# "$group"
+      part "$tool-$(tr -d '[]#' <<<"$group")" 300 "${launch[@]}" "$sanitizer" "${options[@]}" "$built/$program" -# "$group"
     done
   done
 }
@@ -270,13 +287,13 @@ stage_search() {
     left=$((deadline - SECONDS))
     if ((left < 1)); then finish_stage --unfinished; fi
     begin=$(milliseconds)
-    # SIGINT makes it finish its step and write a checkpoint.
-    timeout --signal=INT --kill-after=12s "${left}s" "${launch[@]}" "$built/oche" "${command[@]}" \
+    # When stopped it finishes its step and writes a checkpoint.
+    limited "$left" $((spare / 2)) "${launch[@]}" "$built/oche" "${command[@]}" \
       >"$work/search.out" 2>"$work/search.log" || code=$?
     begin=$(($(milliseconds) - begin))
     case "$code" in
       3) fail 3 "search: $(tail -n 1 "$work/search.log")" ;;
-      124 | 130 | 137)
+      124 | 137 | 143)
         keep_part search "$code" "$begin" --unfinished
         finish_stage --unfinished
         ;;

@@ -163,6 +163,13 @@ expect("a part that hangs: ${said}" ${code} 7)
 result(tests)
 expect_json("stopped after 5 s" parts 0 why)
 expect_json(timeout parts 0 status)
+# What ends the script ends what it runs.
+file(REMOVE ${WORK}/hanging)
+execute_process(COMMAND sh -c "${ROOT}/scripts/gpu-check.sh tests --build build --out out --again & script=$!
+                               until [ -s hanging ]; do sleep 0.1; done; kill $script; wait $script; echo code $?
+                               if kill -0 $(cat hanging); then echo it goes on; fi"
+                WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE said ERROR_QUIET)
+expect("after SIGTERM" "${said}" "code 75\n")
 # What the build has not.
 tests_are("gone - tests/gone")
 gpu_check(77 "tests: no tests/gone in the build" tests ${common} --again)

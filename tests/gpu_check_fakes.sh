@@ -36,7 +36,7 @@ case "${0##*/}" in
     printf 'All tests passed (3 assertions in 12 test cases)\n'
     ;;
   slow)
-    if [[ -n ${FAKE_HANG:-} ]]; then sleep 60; fi
+    if [[ -n ${FAKE_HANG:-} ]]; then printf '%d\n' $$ >"$FAKE/hanging"; sleep 60; fi
     ran slow
     case $(cat "$FAKE/slow" 2>/dev/null || true) in
       '') printf 1 >"$FAKE/slow"; sleep 3 ;;
@@ -112,7 +112,7 @@ case "${0##*/}" in
         printf '%s\r\n1,2.5,2.5,0.5,0.5,0.1,13.5,1999\r\n' "$columns" >"$run/metrics.csv"
         if [[ "$*" != *--resume* ]]; then
           sleep 60 &
-          trap 'touch "$run/ckpt/step-1.safetensors"; kill "$!"; exit 130' INT
+          trap 'touch "$run/ckpt/step-1.safetensors"; kill "$!"; exit 143' TERM
           wait
         fi
         printf '2,2,2,0.5,0.5,0.1,12.5,2000\r\n' >>"$run/metrics.csv"
