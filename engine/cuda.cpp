@@ -10,6 +10,7 @@
 #include "engine/device.h"
 #include "engine/error.h"
 #include "engine/memory.h"
+#include "kernels/cuda/libraries.h"
 #include "kernels/cuda/runtime.h"
 
 namespace oche {
@@ -83,6 +84,14 @@ std::string why_no_cuda() {
 std::string cuda_device_name(int index) {
   const cuda::DeviceProperties p = cuda::device_properties(index);
   return fmt::format("{} (compute capability {}.{})", p.name, p.major, p.minor);
+}
+std::vector<std::pair<std::string, std::string>> cuda_libraries() {
+  std::vector<std::pair<std::string, std::string>> found;
+  if (cuda::library_use_of_environment() == cuda::LibraryUse::kNone) return found;
+  for (const cuda::LibraryState& state : {cuda::cublas_state(), cuda::cudnn_state()}) {
+    if (state.problem.empty()) found.emplace_back(state.name, state.version);
+  }
+  return found;
 }
 
 kernels::CudaContext& cuda_context(int index) {

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/types.h"
 #include "kernels/context.h"
@@ -19,6 +21,9 @@ int cuda_device_count();
 std::string why_no_cuda();
 // The model, such as "NVIDIA H100 PCIe (compute capability 9.0)".
 std::string cuda_device_name(int index);
+// Name and version of the libraries that may compute in place of our kernels on a CUDA device, of
+// those that are installed and not turned off. Loads them.
+std::vector<std::pair<std::string, std::string>> cuda_libraries();
 // Made at the first call. Throws DeviceError where there is no such device.
 kernels::CudaContext& cuda_context(int index);
 

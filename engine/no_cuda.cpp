@@ -25,6 +25,9 @@ std::string why_no_cuda() {
 std::string cuda_device_name(int index) {
   fail(index);
 }
+std::vector<std::pair<std::string, std::string>> cuda_libraries() {
+  return {};
+}
 kernels::CudaContext& cuda_context(int index) {
   fail(index);
 }

@@ -95,6 +95,9 @@ json libraries() {
 #endif
   if (const std::string png = libpng_version(); !png.empty()) versions["libpng"] = png;
   if (const std::string jpeg = libjpeg_version(); !jpeg.empty()) versions["libjpeg"] = jpeg;
+  if (default_device().type == DeviceType::kCuda) {
+    for (const auto& [name, version] : cuda_libraries()) versions[name] = version;
+  }
   return versions;
 }
 

@@ -1,5 +1,5 @@
 # A search on a CUDA device, by the built command line. MODEL: the library of the execution model, put in the place of the
-# one for devices; empty where the program has it anyway.
+# one for devices; empty where the program has it anyway. CUBLAS: the major version of cuBLAS, empty where there is no header of it.
 include(${CMAKE_CURRENT_LIST_DIR}/common.cmake)
 set(ENV{CUDA_VISIBLE_DEVICES} 0)
 if(MODEL)
@@ -24,6 +24,9 @@ oche(0 search ${TINY} --device cpu --out cpu --quiet)
 expect_equal("${out}" "${genotype}")
 file(READ ${WORK}/first/env.json environment)
 expect_match("${environment}" "\"device\": \"[^\"]+ .compute capability [0-9.]+.\"")
+if(CUBLAS)  # whose last bits are others than ours
+  expect_match("${environment}" "\"libraries\": {[^}]*\"cuBLAS\": \"${CUBLAS}[.][0-9.]+\"")
+endif()
 
 # The first losses of both, as far as six digits.
 foreach(run first cpu)

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "tests/cuda_host/arena.h"
+
 struct cublasContext {
   cudaStream_t stream = nullptr;
   void* workspace = nullptr;
@@ -37,6 +39,7 @@ cublasStatus_t multiply(cublasHandle_t handle,
   }
   if (handle->math != CUBLAS_PEDANTIC_MATH) return CUBLAS_STATUS_ARCH_MISMATCH;  // TF32
   if (handle->workspace_bytes < 4 << 20) return CUBLAS_STATUS_EXECUTION_FAILED;  // not repeatable
+  const oche::cuda_host::DeviceAccess access;
   std::memset(handle->workspace, 0xff, handle->workspace_bytes);
   for (int64_t j = 0; j < n; ++j) {  // matrices by columns
     for (int64_t i = 0; i < m; ++i) {

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <vector>
 
+#include "tests/cuda_host/arena.h"
+
 struct cudnnContext {
   cudaStream_t stream = nullptr;
 };
@@ -236,6 +238,7 @@ cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle,
   if (algorithm == CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM && conv->stride > 4) {
     return CUDNN_STATUS_NOT_SUPPORTED;
   }
+  const oche::cuda_host::DeviceAccess access;
   code = check_memory({x, w, y}, workspace, given, needed, alpha, beta);
   if (code != CUDNN_STATUS_SUCCESS) return code;
   std::vector<double> sums(size(y_is));
@@ -278,6 +281,7 @@ cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle,
   auto code = cudnnGetConvolutionBackwardDataWorkspaceSize(
       handle, w_is, y_is, conv, x_is, algorithm, &needed);
   if (code != CUDNN_STATUS_SUCCESS) return code;
+  const oche::cuda_host::DeviceAccess access;
   code = check_memory({w, grad_y, grad_x}, workspace, given, needed, alpha, beta);
   if (code != CUDNN_STATUS_SUCCESS) return code;
   std::vector<double> sums(size(x_is));
@@ -320,6 +324,7 @@ cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle,
       handle, x_is, y_is, conv, w_is, algorithm, &needed);
   if (code != CUDNN_STATUS_SUCCESS) return code;
   if (conv->stride > 4) return CUDNN_STATUS_NOT_SUPPORTED;
+  const oche::cuda_host::DeviceAccess access;
   code = check_memory({x, grad_y, grad_w}, workspace, given, needed, alpha, beta);
   if (code != CUDNN_STATUS_SUCCESS) return code;
   std::vector<double> sums(bytes(w_is) / sizeof(float));
