@@ -25,7 +25,7 @@ namespace {
   F(cublasGetStatusString)
 
 struct Api {
-#define OCHE_DECLARE(function) decltype(&::function) function;
+#define OCHE_DECLARE(function) decltype(&::function) function;  // NOLINT: a name
   OCHE_CUBLAS_FUNCTIONS(OCHE_DECLARE)
 #undef OCHE_DECLARE
 };

@@ -141,8 +141,8 @@ class Filter {
   Scratch memory_;
 };
 
-// Fixed algorithms, all of them deterministic, rather than what a search or cuDNN's heuristics
-// would choose: the bits follow from the shape.
+// Fixed algorithms, all of them deterministic (cudnn_ops.h marks those that are not), rather than
+// what a search or cuDNN's heuristics would choose: the bits follow from the shape.
 constexpr cudnnConvolutionFwdAlgo_t kForward[] = {CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM,
                                                   CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM};
 constexpr cudnnConvolutionBwdDataAlgo_t kInputGrad[] = {CUDNN_CONVOLUTION_BWD_DATA_ALGO_1};
@@ -279,12 +279,12 @@ class Cudnn final : public ConvLibrary {
   }
 
   // By the first of `algorithms` that cuDNN supports; false iff it supports none.
-  template <typename Algorithm, size_t kCount, typename Query, typename Compute>
+  template <typename Algorithm, size_t N, typename Query, typename Compute>
   bool run(Plan::Pass& pass,
-           const Algorithm (&algorithms)[kCount],
+           const Algorithm (&algorithms)[N],
            const Query& query,
            const Compute& compute) {
-    for (; pass.algorithm < kCount; ++pass.algorithm, pass.workspace_bytes.reset()) {
+    for (; pass.algorithm < N; ++pass.algorithm, pass.workspace_bytes.reset()) {
       const Algorithm algorithm = algorithms[pass.algorithm];
       if (!pass.workspace_bytes) {
         size_t bytes = 0;

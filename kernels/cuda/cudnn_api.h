@@ -38,7 +38,7 @@ namespace oche::kernels::cuda {
   F(cudnnConvolutionBackwardFilter)
 
 struct CudnnApi {
-#define OCHE_DECLARE(function) decltype(&::function) function;
+#define OCHE_DECLARE(function) decltype(&::function) function;  // NOLINT: a name
   OCHE_CUDNN_FUNCTIONS(OCHE_DECLARE)
 #undef OCHE_DECLARE
 };

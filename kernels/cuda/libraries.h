@@ -74,7 +74,8 @@ LibraryUse library_use_of_environment();
 bool worth_a_library(const GemmShape&);
 bool worth_a_library(const Conv2dShape&);
 
-// The libraries of one context; handles are made when they are first needed.
+// The libraries of one context. A handle is made when it is first needed, which takes memory and
+// must not be while the stream is captured.
 class Libraries {
  public:
   explicit Libraries(CudaContext&);  // library_use_of_environment(), until set_use()

@@ -38,7 +38,9 @@ LibraryState load_library(const std::string& name,
   LibraryState state{.name = name};
   std::vector<std::string> problems;
   for (const std::string& directory : directories) {
-    const std::string place = directory.empty() ? file : directory + "/" + file;
+    std::string place = directory;
+    if (!place.empty()) place += '/';
+    place += file;
     std::string problem;
     if (void* const library = dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL)) {
       const Symbol* const missing = find_symbols(library, symbols);

@@ -18,10 +18,10 @@ struct cudnnTensorStruct {
   int64_t N, C, H, W;
 };
 struct cudnnFilterStruct {
-  int64_t out_C, C, H, W;
+  int64_t K, C, H, W;
 };
 struct cudnnConvolutionStruct {
-  int padding, stride, dilation;
+  int64_t padding, stride, dilation;
   cudnnMathType_t math = CUDNN_DEFAULT_MATH;
 };
 
@@ -31,7 +31,7 @@ int64_t size(cudnnTensorDescriptor_t t) {
   return t->N * t->C * t->H * t->W;
 }
 size_t bytes(cudnnFilterDescriptor_t w) {
-  return w->out_C * w->C * w->H * w->W * sizeof(float);
+  return w->K * w->C * w->H * w->W * sizeof(float);
 }
 
 // visit(x, w, y) with the indices of every product of the convolution.
@@ -73,7 +73,7 @@ cudnnStatus_t check(cudnnHandle_t handle,
   const auto extent = [&](int64_t in, int64_t kernel) {
     return (in + 2 * conv->padding - conv->dilation * (kernel - 1) - 1) / conv->stride + 1;
   };
-  if (y->N != x->N || y->C != w->out_C || x->C != w->C || y->H != extent(x->H, w->H) ||
+  if (y->N != x->N || y->C != w->K || x->C != w->C || y->H != extent(x->H, w->H) ||
       y->W != extent(x->W, w->W)) {
     return CUDNN_STATUS_BAD_PARAM_SHAPE_MISMATCH;
   }
