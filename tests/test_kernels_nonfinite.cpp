@@ -98,7 +98,11 @@ TEMPLATE_TEST_CASE("a NaN reaches the windows that hold it", "[pool2d]", float, 
 TEMPLATE_TEST_CASE("batch norm keeps a NaN in its channel", "[batch_norm]", float, double) {
   CpuContext ctx(2);
   constexpr double kEps = 1e-5;
-  for (auto [rows, C] : {std::pair<int64_t, int64_t>{1, 5}, {45, 8}, {130, 3}, {4500, 7}}) {
+  struct Norm {
+    int64_t rows, C;
+  };
+  for (const Norm& n : {Norm{1, 5}, {45, 8}, {130, 3}, {4500, 7}}) {
+    const int64_t rows = n.rows, C = n.C;
     CAPTURE(rows, C);
     const Values sound = random_values(rows * C, -1, 1, 1), g = random_values(rows * C, -1, 1, 2);
     const ImageExtents extents{1, rows, 1, C};

@@ -107,7 +107,11 @@ TEMPLATE_TEST_CASE("cuda: a NaN reaches the windows that hold it", "[cuda]", flo
 TEMPLATE_TEST_CASE("cuda: batch norm keeps a NaN in its channel", "[cuda]", float, double) {
   OCHE_CUDA_CONTEXT(ctx);
   constexpr double kEps = 1e-5;
-  for (auto [rows, C] : {std::pair<int64_t, int64_t>{1, 5}, {45, 8}, {130, 3}, {2100, 7}}) {
+  struct Norm {
+    int64_t rows, C;
+  };
+  for (const Norm& n : {Norm{1, 5}, {45, 8}, {130, 3}, {2100, 7}}) {
+    const int64_t rows = n.rows, C = n.C;
     CAPTURE(rows, C);
     const Values sound = random_values(rows * C, -1, 1, 1), g = random_values(rows * C, -1, 1, 2);
     const ImageExtents extents{1, rows, 1, C};
