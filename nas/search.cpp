@@ -189,15 +189,15 @@ SearchCost estimate_cost(const SearchConfig& c, const DatasetShape& set) {
   const Batch validation{Tensor::empty(batch.images.shape(), c.dtype),
                          Tensor::empty({c.batch}, DType::kInt64)};
   const bool on_cpu = default_device() == Device();
-  const int64_t feeds = 2, raw_image = batch.images.numel() / c.batch * set.element_bytes;
-  const int64_t buffers =
-      on_cpu ? 0 : feeds * DeviceBatches::buffer_bytes(c.batch, raw_image);  // here and there
-  const Tensor held = on_cpu ? Tensor() : Tensor::empty({buffers}, DType::kUInt8);
+  constexpr int64_t kFeeds = 2;
+  const int64_t there = on_cpu ? 0 : kFeeds * DeviceBatches::device_bytes(set, c.batch, c.dtype);
+  const Tensor held = on_cpu ? Tensor() : Tensor::empty({there}, DType::kUInt8);
   reset_peak_memory();
   for (int64_t step = 0; step < 2; ++step) state.step(batch, validation, c.lr, step);
   const MemoryStats memory = memory_stats();
-  const int64_t image = on_cpu ? batch.images.numel() / c.batch * size_of(c.dtype) : raw_image;
-  const int64_t batches = feeds * BatchLoader::kMostBatches * c.batch * image + buffers;
+  const int64_t element = on_cpu ? size_of(c.dtype) : set.element_bytes;
+  int64_t batches = kFeeds * BatchLoader::kMostBatches * batch.images.numel() * element;
+  if (!on_cpu) batches += kFeeds * DeviceBatches::host_bytes(set, c.batch);
   const int64_t used = c.train_size > 0 ? std::min(c.train_size, set.images) : set.images;
   const auto train_images =
       static_cast<int64_t>(std::llround(c.train_fraction * static_cast<double>(used)));

@@ -5,6 +5,7 @@
 
 #include "engine/device.h"
 #include "engine/ops.h"
+#include "nas/checkpoint.h"
 #include "nas/data/feed.h"
 #include "nas/data/patterns.h"
 #include "nas/search.h"
@@ -158,6 +159,56 @@ TEST_CASE("a feed passes on what the loader finds wrong, after the batches befor
     CHECK_THROWS_AS(PlainFeed(set, std::vector<int64_t>{7}, 1, DType::kFloat32).next(),
                     std::invalid_argument);
   }
+}
+
+TEST_CASE("a search on a CUDA device sees the CPU's batches, and goes on with them") {
+  if (cuda_device_count() == 0) SKIP(why_no_cuda());
+  const Dataset images = marked_images(48, 12, 10);
+  SearchConfig config;
+  config.layers = 3;
+  config.channels = 4;
+  config.steps = config.multiplier = 2;
+  config.batch = 4;
+  config.epochs = 1;
+  config.train_size = 40;
+  config.cutout = 8;
+  config.dtype = DType::kFloat64;
+  const TemporaryDirectory directory;
+  const auto path = directory.path() / "checkpoint.safetensors";
+  struct Losses : SearchObserver {
+    int64_t left;
+    std::vector<double> all;
+    explicit Losses(int64_t steps) : left(steps) {}
+    void on_step(const StepReport& r) override {
+      all.push_back(r.train_loss);
+      all.push_back(r.validation_loss);
+    }
+    bool keep_going() override { return --left > 0; }
+  };
+  Losses cpu(3), cuda(2), resumed(1);
+  {
+    const OnDevice scope(kCpu);
+    Search(config, images).run(cpu);
+  }
+  const OnDevice scope(kCuda);
+  int64_t peak = 0;
+  {
+    Search search(config, images);
+    search.run(cuda);
+    save_checkpoint(path, search, "");
+    peak = search.progress().peak_bytes;
+  }
+  // What the feeds hold on the device is foretold with the rest.
+  const DatasetShape shape{.images = 48, .height = 12, .width = 10, .channels = 2, .classes = 3};
+  CHECK(estimate_cost(config, shape).tensor_bytes == peak);
+  Search search(config, images);
+  load_checkpoint(search, open_checkpoint(path));
+  search.run(resumed);
+  std::vector<double> all = cuda.all;
+  all.insert(all.end(), resumed.all.begin(), resumed.all.end());
+  REQUIRE(cpu.all.size() == 6);
+  REQUIRE(all.size() == 6);
+  for (size_t i = 0; i < 6; ++i) CHECK(all[i] == Approx(cpu.all[i]).epsilon(1e-8));
 }
 
 TEST_CASE("on a device a label out of range makes the loss a NaN, and moves nothing else") {

@@ -12,11 +12,13 @@
 namespace oche::nas {
 namespace {
 
+constexpr int64_t kLevels = 256;  // values of a byte
+
 Tensor normalisation_of(const Dataset& set, DType dtype, Device device) {
   if (!set.values.empty()) {
     return Tensor::from(Normalisation<double>(set).scales, {set.channels, 2}, device);
   }
-  const Shape shape{set.channels, 256};
+  const Shape shape{set.channels, kLevels};
   return dtype == DType::kFloat64 ? Tensor::from(Normalisation<double>(set).levels, shape, device)
                                   : Tensor::from(Normalisation<float>(set).levels, shape, device);
 }
@@ -34,8 +36,16 @@ DeviceBatches::Layout::Layout(int64_t most) {
   pixels = (pixels + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-int64_t DeviceBatches::buffer_bytes(int64_t most, int64_t image_bytes) {
-  return Upload::kSlots * (Layout(most).pixels + most * image_bytes);
+int64_t DeviceBatches::host_bytes(const DatasetShape& set, int64_t most) {
+  const int64_t image = set.height * set.width * set.channels * set.element_bytes;
+  return Upload::kSlots * (Layout(most).pixels + most * image);
+}
+
+int64_t DeviceBatches::device_bytes(const DatasetShape& set, int64_t most, DType dtype) {
+  const bool floats = set.element_bytes > 1;
+  const int64_t normalisation =
+      floats ? 2 * size_of(DType::kFloat64) : kLevels * size_of(dtype);  // a channel
+  return host_bytes(set, most) + set.channels * normalisation;
 }
 
 DeviceBatches::DeviceBatches(

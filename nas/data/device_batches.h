@@ -18,8 +18,9 @@ class DeviceBatches {
   // or f64. Throws OutOfMemory, or std::invalid_argument where the device is not a CUDA device.
   DeviceBatches(const Dataset& set, int64_t most, int64_t cutout, DType dtype, Device device);
 
-  // Bytes of the host's memory, page-locked, and of the device's that one takes.
-  static int64_t buffer_bytes(int64_t most, int64_t image_bytes);
+  // What one takes of the host's memory, page-locked, and of the device's.
+  static int64_t host_bytes(const DatasetShape& set, int64_t most);
+  static int64_t device_bytes(const DatasetShape& set, int64_t most, DType dtype);
 
   // How many have been sent and not received, at most two.
   int64_t pending() const { return upload_.pending(); }
