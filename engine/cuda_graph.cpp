@@ -17,6 +17,8 @@ struct Arena::Impl {
     cuda_device_memory(device.index).add(layout);
   }
   ~Impl() { cuda_device_memory(device.index).remove(layout); }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
   Device device;
   std::shared_ptr<Storage> buffer;
@@ -49,10 +51,13 @@ class UseArena {
 
 int64_t arena_bytes(const std::function<void()>& work) {
   const DryRun dry_run;
+  const MemoryStats earlier = memory_stats();
   reset_peak_memory();
   const int64_t before = memory_stats().peak_extent;
   work();
-  return memory_stats().peak_extent - before;
+  const int64_t bytes = memory_stats().peak_extent - before;
+  set_peak_memory(earlier);
+  return bytes;
 }
 
 RecordedWork::RecordedWork(const std::function<void()>& work, Arena& arena)

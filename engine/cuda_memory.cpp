@@ -47,6 +47,10 @@ std::pair<int64_t, std::byte*> CudaMemory::take(int64_t bytes, bool dry) {
   return {0, static_cast<std::byte*>(data)};
 }
 
+bool CudaMemory::is_counted(const std::byte* data) const {
+  return std::ranges::none_of(arenas_, [&](const auto* arena) { return arena->contains(data); });
+}
+
 void CudaMemory::give_back(int64_t bytes, int64_t address, std::byte* data) {
   if (!data) return dry_.free(address, ArenaLayout::footprint(bytes));
   for (ArenaLayout* arena : arenas_) {

@@ -23,6 +23,7 @@ class CudaMemory final : public DeviceMemory {
  private:
   std::pair<int64_t, std::byte*> take(int64_t bytes, bool dry) override;
   void give_back(int64_t bytes, int64_t address, std::byte* data) override;
+  bool is_counted(const std::byte* data) const override;
   int64_t extent() const override { return extent_ + dry_.end(); }
   void drop_unused() override { kernels::cuda::trim_pool(context_); }
   int64_t capacity() const override { return capacity_; }

@@ -13,14 +13,15 @@ std::pair<int64_t, std::byte*> DeviceMemory::allocate(int64_t bytes, bool dry) {
   if (!dry && bytes > current_limit()) fail(bytes);
   const auto [address, data] = take(bytes, dry);
   if (!dry && !data) fail(bytes);
-  count(bytes);
+  if (is_counted(data)) count(bytes);
   return {address, data};
 }
 
 void DeviceMemory::free(int64_t bytes, int64_t address, std::byte* data) {
   const std::lock_guard lock(mutex_);
+  const bool counted = is_counted(data);
   give_back(bytes, address, data);
-  count(-bytes);
+  if (counted) count(-bytes);
 }
 
 MemoryStats DeviceMemory::stats() {
@@ -31,6 +32,11 @@ void DeviceMemory::reset_peak() {
   const std::lock_guard lock(mutex_);
   stats_.peak = stats_.live;
   stats_.peak_extent = extent();
+}
+void DeviceMemory::set_peak(const MemoryStats& earlier) {
+  const std::lock_guard lock(mutex_);
+  stats_.peak = std::max(stats_.live, earlier.peak);
+  stats_.peak_extent = std::max(extent(), earlier.peak_extent);
 }
 void DeviceMemory::release_unused() {
   const std::lock_guard lock(mutex_);

@@ -22,6 +22,7 @@ class DeviceMemory {
 
   MemoryStats stats();
   void reset_peak();
+  void set_peak(const MemoryStats& earlier);
   void release_unused();
   int64_t limit();
   void set_limit(int64_t bytes);
@@ -29,6 +30,8 @@ class DeviceMemory {
  protected:
   virtual std::pair<int64_t, std::byte*> take(int64_t bytes, bool dry) = 0;  // data null: no room
   virtual void give_back(int64_t bytes, int64_t address, std::byte* data) = 0;
+  // False for what lies in a buffer that is counted itself.
+  virtual bool is_counted(const std::byte*) const { return true; }
   virtual int64_t extent() const = 0;  // see MemoryStats::peak_extent
   virtual void drop_unused() = 0;
   virtual int64_t capacity() const = 0;  // the most that the limit can be

@@ -33,6 +33,9 @@ MemoryStats memory_stats(Device device) {
 void reset_peak_memory(Device device) {
   memory_of(device).reset_peak();
 }
+void set_peak_memory(const MemoryStats& earlier, Device device) {
+  memory_of(device).set_peak(earlier);
+}
 void release_unused_memory(Device device) {
   memory_of(device).release_unused();
 }

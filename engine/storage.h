@@ -48,6 +48,8 @@ struct MemoryStats {
 };
 MemoryStats memory_stats(Device device = default_device());
 void reset_peak_memory(Device device = default_device());
+// Makes the peaks those of `earlier`, as if what came since had not been, but for what is held now.
+void set_peak_memory(const MemoryStats& earlier, Device device = default_device());
 // Gives memory that no tensor holds back to the system. Until then it is kept for the next tensors.
 void release_unused_memory(Device device = default_device());
 

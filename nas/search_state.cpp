@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
+#include <optional>
 
 #include "engine/autograd.h"
 #include "engine/diagnose.h"
@@ -150,16 +150,18 @@ void SearchState::weight_step(const Batch& train, int64_t index) {
   counters_ = counters_of(w.statistics);
 }
 
-// The halves of a step on batches of one shape, recorded.
+// The halves of a step on batches of one shape, recorded; in a dry run what they take of memory.
 struct SearchState::Recorded {
   Recorded(SearchState& state, const Batch& train_like, const Batch& validation_like, int64_t index)
       : train{train_like.images.clone(), train_like.labels.clone()},
-        validation{validation_like.images.clone(), validation_like.labels.clone()},
-        alpha_work([this, &state, index] { state.alpha_step(train, validation, index); }),
-        weight_work([this, &state, index] { state.weight_step(train, index); }),
-        arena(std::max(arena_bytes(alpha_work), arena_bytes(weight_work))),
-        alpha(alpha_work, arena),
-        weight(weight_work, arena) {}
+        validation{validation_like.images.clone(), validation_like.labels.clone()} {
+    const auto alpha_work = [this, &state, index] { state.alpha_step(train, validation, index); };
+    const auto weight_work = [this, &state, index] { state.weight_step(train, index); };
+    arena.emplace(std::max(arena_bytes(alpha_work), arena_bytes(weight_work)));
+    if (DryRun::active()) return;
+    alpha.emplace(alpha_work, *arena);
+    weight.emplace(weight_work, *arena);
+  }
 
   bool fits(const Batch& batch) const { return batch.images.shape() == train.images.shape(); }
   void replay(const Batch& next_train, const Batch& next_validation) {
@@ -167,28 +169,28 @@ struct SearchState::Recorded {
     train.labels.assign(next_train.labels);
     validation.images.assign(next_validation.images);
     validation.labels.assign(next_validation.labels);
-    alpha.replay();
-    weight.replay();
+    if (DryRun::active()) return;
+    alpha->replay();
+    weight->replay();
   }
 
   Batch train, validation;
-  std::function<void()> alpha_work, weight_work;
-  Arena arena;
-  RecordedWork alpha, weight;
+  std::optional<Arena> arena;
+  std::optional<RecordedWork> alpha, weight;
 };
 
 SearchState::~SearchState() = default;
 
 std::optional<SearchState::RecordedCost> SearchState::recorded_cost() const {
-  if (!recorded_) return std::nullopt;
-  return RecordedCost{recorded_->alpha.launches() + recorded_->weight.launches(),
-                      recorded_->arena.bytes()};
+  if (!recorded_ || !recorded_->alpha) return std::nullopt;
+  return RecordedCost{recorded_->alpha->launches() + recorded_->weight->launches(),
+                      recorded_->arena->bytes()};
 }
 
 void SearchState::run_step(const Batch& train, const Batch& validation, int64_t index) {
   // A profile and the search for a bad value want to see each op.
-  const bool eager = !graphs_ || !warm_ || flag_.device() == Device() || DryRun::active() ||
-                     Profiler::active() || OpObserver::any();
+  const bool eager =
+      !graphs_ || !warm_ || flag_.device() == Device() || Profiler::active() || OpObserver::any();
   if (eager) {
     alpha_step(train, validation, index);
     weight_step(train, index);
