@@ -10,6 +10,7 @@ set(cuda_kernel_sources
   cuda/gemm.cu
   cuda/mixed_sum.cu
   cuda/optimizer.cu
+  cuda/peak.cu
   cuda/pool2d.cu
   cuda/random.cu
   cuda/reduce.cu
