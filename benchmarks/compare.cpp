@@ -18,7 +18,7 @@ using nlohmann::json;
 
 // What makes times incomparable when it differs.
 constexpr const char* kConditions[] = {
-    "cpu", "threads", "dtype", "compiler", "build_type", "kernels_built_for"};
+    "device", "cpu", "threads", "dtype", "compiler", "build_type", "kernels_built_for", "cuda"};
 
 std::string text_of(const json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();

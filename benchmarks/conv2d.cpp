@@ -31,14 +31,14 @@ struct Operands {
 };
 
 template <typename T>
-Case forward_case(const Conv2dShape& s, bool relu) {
+Case forward_case(const Conv2dShape& s, bool relu, By by) {
   const Operands<T> in(s, relu);
   const auto y = output<T>(output_size(s));
-  return {.run =
-              [=] {
-                kernels::conv2d_forward<T>(
-                    cpu_context(), s, in.x.data(), in.gate(), in.w.data(), y.data());
+  return {.run = launch(
+              [=](auto& ctx) {
+                kernels::conv2d_forward<T>(ctx, s, in.x.data(), in.gate(), in.w.data(), y.data());
               },
+              by),
           .check =
               [=] {
                 return compare(y,
@@ -50,14 +50,15 @@ Case forward_case(const Conv2dShape& s, bool relu) {
 }
 
 template <typename T>
-Case input_grad_case(const Conv2dShape& s, bool relu) {
+Case input_grad_case(const Conv2dShape& s, bool relu, By by) {
   const Operands<T> in(s, relu);
   const auto grad_x = output<T>(input_size(s));
-  return {.run =
-              [=] {
+  return {.run = launch(
+              [=](auto& ctx) {
                 kernels::conv2d_input_grad<T>(
-                    cpu_context(), s, in.g.data(), in.gate(), in.w.data(), grad_x.data());
+                    ctx, s, in.g.data(), in.gate(), in.w.data(), grad_x.data());
               },
+              by),
           .check =
               [=] {
                 return compare(
@@ -70,20 +71,19 @@ Case input_grad_case(const Conv2dShape& s, bool relu) {
 }
 
 template <typename T>
-Case weight_grad_case(const Conv2dShape& s, bool relu) {
+Case weight_grad_case(const Conv2dShape& s, bool relu, By by) {
   const Operands<T> in(s, relu);
   const auto grad_w = output<T>(weight_size(s));
-  const auto workspace = output<T>(kernels::conv2d_weight_grad_workspace(cpu_context(), s));
-  return {.run =
-              [=] {
-                kernels::conv2d_weight_grad<T>(cpu_context(),
-                                               s,
-                                               in.x.data(),
-                                               in.gate(),
-                                               in.g.data(),
-                                               grad_w.data(),
-                                               workspace.data());
+  const int64_t size = with_context(default_device(), [&](const auto& ctx) {
+    return kernels::conv2d_weight_grad_workspace(ctx, s);
+  });
+  const auto workspace = output<T>(size);
+  return {.run = launch(
+              [=](auto& ctx) {
+                kernels::conv2d_weight_grad<T>(
+                    ctx, s, in.x.data(), in.gate(), in.g.data(), grad_w.data(), workspace.data());
               },
+              by),
           .check =
               [=] {
                 return compare(grad_w,
@@ -96,16 +96,16 @@ Case weight_grad_case(const Conv2dShape& s, bool relu) {
 }
 
 template <typename T>
-Case conv2d_case(Pass pass, const Arguments& a) {
+Case conv2d_case(Pass pass, By by, const Arguments& a) {
   const Conv2dShape s = conv2d_shape(a);
-  const bool relu = a["relu"] != 0;
+  const bool relu = a.has("relu") && a["relu"] != 0;
   switch (pass) {
     case Pass::kForward:
-      return forward_case<T>(s, relu);
+      return forward_case<T>(s, relu, by);
     case Pass::kInputGrad:
-      return input_grad_case<T>(s, relu);
+      return input_grad_case<T>(s, relu, by);
     default:
-      return weight_grad_case<T>(s, relu);
+      return weight_grad_case<T>(s, relu, by);
   }
 }
 
@@ -114,7 +114,8 @@ void add_families(std::vector<Family>& families,
                   const std::string& kind,
                   const std::string& summary,
                   const std::vector<Parameter>& parameters,
-                  const std::vector<Instance>& instances) {
+                  const std::vector<Instance>& instances,
+                  By by) {
   const std::pair<Pass, std::string> passes[] = {{Pass::kForward, "_forward"},
                                                  {Pass::kInputGrad, "_input_grad"},
                                                  {Pass::kWeightGrad, "_weight_grad"}};
@@ -124,8 +125,8 @@ void add_families(std::vector<Family>& families,
                         .summary = summary,
                         .parameters = parameters,
                         .instances = instances,
-                        .make = for_dtype([pass = entry.first]<typename T>(const Arguments& a) {
-                          return conv2d_case<T>(pass, a);
+                        .make = for_dtype([pass = entry.first, by]<typename T>(const Arguments& a) {
+                          return conv2d_case<T>(pass, by, a);
                         }),
                         .batch = "n"});
   }
@@ -133,7 +134,7 @@ void add_families(std::vector<Family>& families,
 
 }  // namespace
 
-std::vector<Family> conv2d_families() {
+std::vector<Family> conv2d_families(By by) {
   std::vector<Family> families;
   // The stem by default.
   add_families(families,
@@ -149,7 +150,8 @@ std::vector<Family> conv2d_families() {
                 {"dilation", 1},
                 {"groups", 1},
                 {"relu", 0, 0}},
-               {{}});
+               {{}},
+               by);
   std::vector<Instance> depthwise = product(kStages,
                                             {{{"kernel", 3}},
                                              {{"kernel", 5}},
@@ -162,7 +164,8 @@ std::vector<Family> conv2d_families() {
                "conv2d_depthwise",
                "one filter a channel, as in separable and dilated convolutions; relu:1 rectifies x",
                image_parameters({{"kernel", 3}, {"stride", 1}, {"dilation", 1}, {"relu", 1, 0}}),
-               depthwise);
+               depthwise,
+               by);
   // Within a separable convolution, after four concatenated nodes, and the half of a factorized
   // reduction.
   std::vector<Instance> pointwise = kStages;
@@ -182,7 +185,8 @@ std::vector<Family> conv2d_families() {
                "conv2d_pointwise",
                "1x1; relu:1 rectifies x",
                image_parameters({{"out_c", 16}, {"stride", 1}, {"relu", 0, 0}}),
-               pointwise);
+               pointwise,
+               by);
   return families;
 }
 

@@ -2,6 +2,8 @@
 #include "kernels/elementwise.h"
 
 #include <cmath>
+#include <limits>
+#include <memory>
 #include <type_traits>
 
 #include "benchmarks/families.h"
@@ -26,7 +28,7 @@ Family unary_family(std::string name, Unary f) {
             const int64_t n = image_size(a);
             const auto x = input<T>(n, 0.25, 2), y = output<T>(n);
             return Case{
-                .run = [=] { kernels::unary<T>(cpu_context(), f, n, x.data(), y.data()); },
+                .run = launch([=](auto& ctx) { kernels::unary<T>(ctx, f, n, x.data(), y.data()); }),
                 .check = [=] { return compare(y, ref::unary(f, x.reference()), tolerance<T>(1)); },
                 .bytes = x.bytes() + y.bytes(),
                 .flops = static_cast<double>(n)};
@@ -49,21 +51,19 @@ Family binary_family(std::string name, Binary f) {
         const auto a = input<T>(n, -2, 2), b = input<T>(broadcast ? C : n, 0.25, 2, 2);
         const auto y = output<T>(n);
         const ref::Indices shape = {n / C, C}, steps_a = {C, 1}, steps_b = {broadcast ? 0 : C, 1};
-        return Case{
-            .run =
-                [=] {
-                  kernels::binary<T>(
-                      cpu_context(), f, shape, a.data(), steps_a, b.data(), steps_b, y.data());
-                },
-            .check =
-                [=] {
-                  return compare(
-                      y,
-                      ref::binary(f, shape, a.reference(), steps_a, b.reference(), steps_b),
-                      tolerance<T>(1));
-                },
-            .bytes = a.bytes() + b.bytes() + y.bytes(),
-            .flops = static_cast<double>(n)};
+        return Case{.run = launch([=](auto& ctx) {
+                      kernels::binary<T>(
+                          ctx, f, shape, a.data(), steps_a, b.data(), steps_b, y.data());
+                    }),
+                    .check =
+                        [=] {
+                          return compare(
+                              y,
+                              ref::binary(f, shape, a.reference(), steps_a, b.reference(), steps_b),
+                              tolerance<T>(1));
+                        },
+                    .bytes = a.bytes() + b.bytes() + y.bytes(),
+                    .flops = static_cast<double>(n)};
       }),
       .batch = "n"};
 }
@@ -73,7 +73,7 @@ template <typename T>
 Case affine_case(const Arguments& a) {
   const int64_t n = image_size(a);
   const auto x = input<T>(n), y = output<T>(n);
-  return {.run = [=] { kernels::affine<T>(cpu_context(), n, 0.5, 2, x.data(), y.data()); },
+  return {.run = launch([=](auto& ctx) { kernels::affine<T>(ctx, n, 0.5, 2, x.data(), y.data()); }),
           .check =
               [=] {
                 Values want = x.reference();
@@ -88,11 +88,12 @@ template <typename T>
 Case accumulate_case(const Arguments& a) {
   const int64_t n = image_size(a);
   const auto x = input<T>(n), y = input<T>(n, -1, 1, 2);
-  return {.run = [=] { kernels::accumulate<T>(cpu_context(), n, x.data(), y.data()); },
+  return {.run = launch([=](auto& ctx) { kernels::accumulate<T>(ctx, n, x.data(), y.data()); }),
           .check =
               [=] {
                 Values want = random_values(n, -1, 1, 2);
-                for (int64_t i = 0; i < n; ++i) want[i] += x.data()[i];
+                const Values added = x.reference();
+                for (int64_t i = 0; i < n; ++i) want[i] += added[i];
                 return compare(y, want, tolerance<T>(1));
               },
           .bytes = x.bytes() + 2 * y.bytes(),
@@ -103,7 +104,7 @@ template <typename T>
 Case fill_case(const Arguments& a) {
   const int64_t n = image_size(a);
   const auto y = output<T>(n);
-  return {.run = [=] { kernels::fill<T>(cpu_context(), n, T(0.5), y.data()); },
+  return {.run = launch([=](auto& ctx) { kernels::fill<T>(ctx, n, T(0.5), y.data()); }),
           .check = [=] { return compare(y, Values(n, 0.5), tolerance<T>(1)); },
           .bytes = y.bytes()};
 }
@@ -114,7 +115,7 @@ Case cast_case(const Arguments& a) {
   const int64_t n = image_size(a);
   const auto x = input<T>(n);
   const auto y = output<Other>(n);
-  return {.run = [=] { kernels::cast<T, Other>(cpu_context(), n, x.data(), y.data()); },
+  return {.run = launch([=](auto& ctx) { kernels::cast<T, Other>(ctx, n, x.data(), y.data()); }),
           .check = [=] { return compare(y, x.reference(), tolerance<float>(1)); },
           .bytes = x.bytes() + y.bytes()};
 }
@@ -126,36 +127,45 @@ Case copy_case(const Arguments& a) {
   const auto x = input<T>(n);
   const Buffer<T> y(std::vector<T>(wide, T(0)));
   const ref::Indices shape = {n / C, C}, from = {C, 1}, to = {4 * C, 1};
-  return {
-      .run =
-          [=] { kernels::copy_strided<T>(cpu_context(), shape, x.data(), from, y.data() + C, to); },
-      .check =
-          [=] {
-            Values want(wide);
-            for (int64_t i = 0; i < n; ++i) want[i / C * 4 * C + C + i % C] = x.data()[i];
-            return compare(y, want, tolerance<T>(1));
-          },
-      .bytes = 2 * x.bytes()};
+  return {.run = launch([=](auto& ctx) {
+            kernels::copy_strided<T>(ctx, shape, x.data(), from, y.data() + C, to);
+          }),
+          .check =
+              [=] {
+                Values want(wide);
+                const Values copied = x.reference();
+                for (int64_t i = 0; i < n; ++i) want[i / C * 4 * C + C + i % C] = copied[i];
+                return compare(y, want, tolerance<T>(1));
+              },
+          .bytes = 2 * x.bytes()};
+}
+
+template <typename T>
+std::function<void()> ask_all_finite(const Buffer<T>& x,
+                                     int64_t n,
+                                     const std::shared_ptr<bool>& answer) {
+  return launch([=](auto& ctx) { *answer = kernels::all_finite<T>(ctx, n, x.data()); });
 }
 
 template <typename T>
 Case all_finite_case(const Arguments& a) {
   const int64_t n = image_size(a);
   const auto x = input<T>(n);
-  const Buffer<T> answer(std::vector<T>(1));
-  return {.run = [=] { *answer.data() = kernels::all_finite<T>(cpu_context(), n, x.data()); },
+  const auto answer = std::make_shared<bool>(false);
+  return {.run = ask_all_finite(x, n, answer),
           .check =
               [=] {
-                const T last = std::exchange(x.data()[n - 1], std::numeric_limits<T>::infinity());
-                const bool wrong = kernels::all_finite<T>(cpu_context(), n, x.data());
-                x.data()[n - 1] = last;
-                Check c = compare(answer, {1}, tolerance<T>(1));
-                if (wrong) c.error = 1;
-                c.against = "a tensor without and one with an infinity";
-                return c;
+                std::vector<T> values = x.values();
+                values.back() = std::numeric_limits<T>::infinity();
+                const auto wrong = std::make_shared<bool>(true);
+                ask_all_finite(Buffer<T>(values), n, wrong)();
+                return Check{*answer && !*wrong ? 0.0 : 1.0,
+                             tolerance<T>(1),
+                             "a tensor without and one with an infinity"};
               },
           .bytes = x.bytes(),
-          .flops = static_cast<double>(n)};
+          .flops = static_cast<double>(n),
+          .launches = Launches::kOneByOne};
 }
 
 template <typename Make>

@@ -45,7 +45,9 @@ std::function<Case(const Arguments&, DType)> engine_case(
                       single ? "the same in float64" : "the same in float32"};
             },
             .bytes = elements(a) * static_cast<double>(size_of(dtype)),
-            .flops = flops};
+            .flops = flops,
+            .repeat = [=] { compute(); },
+            .most_copies = 8};
   };
 }
 

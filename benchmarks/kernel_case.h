@@ -5,27 +5,40 @@
 #include <memory>
 #include <vector>
 
+#include "benchmarks/device_memory.h"
+#include "benchmarks/launch.h"
 #include "benchmarks/row.h"
-#include "engine/runtime.h"
 #include "tests/support/values.h"
 
 namespace oche::bench {
 
-// A handle on n elements: copies share them.
+// A handle on n elements in the memory of the default device: copies share them.
 template <typename T>
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(std::vector<T> values)
-      : values_(std::make_shared<std::vector<T>>(std::move(values))) {}
+  explicit Buffer(std::vector<T> values) : size_(values.size()) {
+    if (on_cuda()) {
+      memory_ = on_default_device(values.data(), size_ * sizeof(T));
+    } else {
+      const auto kept = std::make_shared<std::vector<T>>(std::move(values));
+      memory_ = {kept, kept->data()};
+    }
+  }
 
-  T* data() const { return values_ ? values_->data() : nullptr; }
-  const std::vector<T>& values() const { return *values_; }
-  ref::Values reference() const { return values_ ? as_values(*values_) : ref::Values(); }
-  double bytes() const { return values_ ? static_cast<double>(values_->size() * sizeof(T)) : 0; }
+  T* data() const { return static_cast<T*>(memory_.get()); }
+  std::vector<T> values() const {  // a copy
+    std::vector<T> values(size_);
+    const auto size = static_cast<int64_t>(size_ * sizeof(T));
+    copy_bytes({}, values.data(), default_device(), data(), size);
+    return values;
+  }
+  ref::Values reference() const { return as_values(values()); }
+  double bytes() const { return static_cast<double>(size_ * sizeof(T)); }
 
  private:
-  std::shared_ptr<std::vector<T>> values_;
+  std::shared_ptr<void> memory_;
+  size_t size_ = 0;
 };
 
 template <typename T>

@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "benchmarks/compare.h"
+#include "benchmarks/device_timing.h"
 #include "benchmarks/families.h"
 #include "benchmarks/format.h"
+#include "benchmarks/launch.h"
 #include "benchmarks/report.h"
 #include "benchmarks/roofline.h"
 #include "engine/error.h"
@@ -21,6 +23,7 @@
 #include "engine/storage.h"
 #include "tools/bench_options.h"
 #include "tools/command_line.h"
+#include "tools/device_option.h"
 #include "tools/exit_code.h"
 #include "tools/json_output.h"
 
@@ -135,11 +138,14 @@ int measure_all(const Options& o, const std::vector<Row>& rows, Console& console
   const MeasureOptions options{.dtype = o.dtype == "f64" ? DType::kFloat64 : DType::kFloat32,
                                .repetitions = o.repetitions,
                                .min_seconds = o.min_seconds};
-  Report report{.options = options, .roofs = {}, .rows = {}};
+  Report report{.options = options, .roofs = {}, .rows = {}, .on_cuda = on_cuda()};
+  CopyTimes copies(options);
   Progress progress(console, rows.size() + 1);
   for (const Row& row : rows) {
     progress.next(row.name());
     report.rows.push_back(measure(row, options));
+    Measurement& m = report.rows.back();
+    if (report.on_cuda && m.passed()) m.copy_seconds = copies.seconds(m.bytes);
     release_unused_memory();
   }
   report.peak_resident_bytes = peak_resident_bytes();  // before the copy's buffers
@@ -151,11 +157,13 @@ int measure_all(const Options& o, const std::vector<Row>& rows, Console& console
   if (!o.out.empty()) write_file_atomically(o.out, document.dump(2) + "\n");
   if (!o.csv.empty()) write_file_atomically(o.csv, to_csv(report));
   if (!o.plot.empty()) {
-    const std::string subtitle = fmt::format("{}, {} threads, {}, kernels for {}",
-                                             document["cpu"].get<std::string>(),
-                                             num_threads(),
-                                             o.dtype,
-                                             document["kernels_built_for"].get<std::string>());
+    const std::string subtitle =
+        report.on_cuda ? fmt::format("{}, {}", document["device"].get<std::string>(), o.dtype)
+                       : fmt::format("{}, {} threads, {}, kernels for {}",
+                                     document["cpu"].get<std::string>(),
+                                     num_threads(),
+                                     o.dtype,
+                                     document["kernels_built_for"].get<std::string>());
     write_file_atomically(o.plot, roofline_svg(report, subtitle));
   }
   if (o.json) {
@@ -197,6 +205,7 @@ int compare_files(const Options& o, Console& console) {
 int run(const Options& o, Console& console) {
   validate(o);
   if (!o.compare.empty()) return compare_files(o, console);
+  tools::choose_device(o.device, console);
   set_num_threads(static_cast<int>(o.threads));
   const std::vector<Family> families = all_families();
   const std::vector<Row> rows = choose_rows(o, families, console);

@@ -8,6 +8,9 @@
 #include <stdexcept>
 #include <utility>
 
+#include "benchmarks/collector.h"
+#include "benchmarks/device_timing.h"
+#include "benchmarks/launch.h"
 #include "engine/storage.h"
 
 namespace oche::bench {
@@ -52,6 +55,10 @@ std::vector<double> time(const std::string& name,
       ->UseRealTime()
       ->MinTime(options.min_seconds)
       ->Repetitions(options.repetitions);
+  return run_registered(name, options);
+}
+
+std::vector<double> run_registered(const std::string& name, const MeasureOptions& options) {
   Collector collector;
   ::benchmark::RunSpecifiedBenchmarks(&collector, ".");
   ::benchmark::ClearRegisteredBenchmarks();
@@ -86,6 +93,17 @@ Measurement measure(const Row& row, const MeasureOptions& options) {
     m.check = smaller.check();
   }
   if (!m.passed()) return m;
+  if (on_cuda()) {
+    reset_peak_memory();
+    timed.run();
+    m.peak_tensor_bytes = memory_stats().peak;
+    const auto again = [&] { return row.family->make(row.arguments, options.dtype); };
+    DeviceTimes times = time_on_device(m.row, timed, again, options);
+    m.seconds = std::move(times.seconds);
+    m.copies = times.copies;
+    m.launches = std::move(times.launches);
+    return m;
+  }
   timed.run();
   reset_peak_memory();
   m.seconds = time(m.row, timed.run, options);

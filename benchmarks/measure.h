@@ -31,9 +31,14 @@ struct Measurement {
   std::string checked_at = {};       // the row that was checked, where it is a smaller one
   std::vector<double> seconds = {};  // of one run, a repetition each; empty when the check failed
   int64_t peak_tensor_bytes = 0;     // live at once; 0 for kernels, which allocate nothing
+  // On a CUDA device (device_timing.h):
+  int64_t copies = 0;
+  std::string launches = {};
+  double copy_seconds = 0;  // what a copy of as many bytes takes there
 
   bool passed() const { return check.passed(); }
   double median() const;  // NaN without repetitions
+  double percent_of_copy() const { return 100 * copy_seconds / median(); }
 };
 
 Measurement measure(const Row& row, const MeasureOptions& options);

@@ -130,7 +130,9 @@ Case search_step(const Arguments& a, DType dtype, std::string_view gradient) {
                                 single ? "float64" : "float32")};
           },
           .bytes = step_elements(c) * static_cast<double>(size_of(dtype)),
-          .flops = flops};
+          .flops = flops,
+          .launches = Launches::kOwnGraphs,
+          .most_copies = 1};
 }
 
 const std::vector<Parameter> kNetwork = {{"layers", 8}, {"channels", 16}, {"batch", 64}};

@@ -17,27 +17,31 @@ struct Matrix {
   int64_t rows, C;
 };
 
+int64_t workspace_size(const Matrix& m) {
+  return with_context(default_device(), [&](const auto& ctx) {
+    return kernels::batch_norm_workspace(ctx, m.rows, m.C);
+  });
+}
+
 // Subtraction, sum, and a multiply-add: four operations an element.
 template <typename T>
 Case statistics_case(const Arguments& a) {
   const Matrix m(a);
   const auto x = input<T>(m.size(), -2, 3), mean = output<T>(m.C), var = output<T>(m.C);
-  const auto workspace = output<double>(kernels::batch_norm_workspace(cpu_context(), m.rows, m.C));
-  return {
-      .run =
-          [=] {
+  const auto workspace = output<double>(workspace_size(m));
+  return {.run = launch([=](auto& ctx) {
             kernels::batch_norm_statistics<T>(
-                cpu_context(), m.rows, m.C, x.data(), mean.data(), var.data(), workspace.data());
-          },
-      .check =
-          [=] {
-            const ref::Moments want = ref::batch_norm_statistics(m.rows, m.C, x.reference());
-            // Merged in double; the reference's own rounding grows with the rows.
-            const double allowed = tolerance<T>(1) + tolerance<double>(m.rows);
-            return worst({compare(mean, want.mean, allowed), compare(var, want.var, allowed)});
-          },
-      .bytes = x.bytes() + mean.bytes() + var.bytes(),
-      .flops = 4.0 * static_cast<double>(m.size())};
+                ctx, m.rows, m.C, x.data(), mean.data(), var.data(), workspace.data());
+          }),
+          .check =
+              [=] {
+                const ref::Moments want = ref::batch_norm_statistics(m.rows, m.C, x.reference());
+                // Merged in double; the reference's own rounding grows with the rows.
+                const double allowed = tolerance<T>(1) + tolerance<double>(m.rows);
+                return worst({compare(mean, want.mean, allowed), compare(var, want.var, allowed)});
+              },
+          .bytes = x.bytes() + mean.bytes() + var.bytes(),
+          .flops = 4.0 * static_cast<double>(m.size())};
 }
 
 // The statistics that a backward or forward pass is given.
@@ -59,19 +63,18 @@ Case forward_case(const Arguments& a) {
   const Matrix m(a);
   const Normed<T> in(m);
   const auto y = output<T>(m.size());
-  return {.run =
-              [=] {
-                kernels::batch_norm_forward<T>(cpu_context(),
-                                               m.rows,
-                                               m.C,
-                                               kEps,
-                                               in.x.data(),
-                                               in.mean.data(),
-                                               in.var.data(),
-                                               in.weight.data(),
-                                               in.bias.data(),
-                                               y.data());
-              },
+  return {.run = launch([=](auto& ctx) {
+            kernels::batch_norm_forward<T>(ctx,
+                                           m.rows,
+                                           m.C,
+                                           kEps,
+                                           in.x.data(),
+                                           in.mean.data(),
+                                           in.var.data(),
+                                           in.weight.data(),
+                                           in.bias.data(),
+                                           y.data());
+          }),
           .check =
               [=] {
                 return compare(y,
@@ -95,23 +98,22 @@ Case backward_case(const Arguments& a) {
   const Normed<T> in(m);
   const auto g = input<T>(m.size(), -1, 2, 2), grad_x = output<T>(m.size());
   const auto grad_weight = output<T>(m.C), grad_bias = output<T>(m.C);
-  const auto workspace = output<double>(kernels::batch_norm_workspace(cpu_context(), m.rows, m.C));
-  return {.run =
-              [=] {
-                kernels::batch_norm_backward<T>(cpu_context(),
-                                                m.rows,
-                                                m.C,
-                                                kEps,
-                                                g.data(),
-                                                in.x.data(),
-                                                in.mean.data(),
-                                                in.var.data(),
-                                                in.weight.data(),
-                                                grad_x.data(),
-                                                grad_weight.data(),
-                                                grad_bias.data(),
-                                                workspace.data());
-              },
+  const auto workspace = output<double>(workspace_size(m));
+  return {.run = launch([=](auto& ctx) {
+            kernels::batch_norm_backward<T>(ctx,
+                                            m.rows,
+                                            m.C,
+                                            kEps,
+                                            g.data(),
+                                            in.x.data(),
+                                            in.mean.data(),
+                                            in.var.data(),
+                                            in.weight.data(),
+                                            grad_x.data(),
+                                            grad_weight.data(),
+                                            grad_bias.data(),
+                                            workspace.data());
+          }),
           .check =
               [=] {
                 const auto want = ref::batch_norm_backward(m.rows,
@@ -134,21 +136,17 @@ template <typename T>
 struct Terms {
   Terms(int64_t K, int64_t n) : weights(input<T>(K, 0.05, 0.2)) {
     volume({K, n});
-    std::vector<const T*> list;
-    std::vector<int64_t> order;
     for (int64_t k = 0; k < K; ++k) {
       x.push_back(input<T>(n, -1, 1, static_cast<uint32_t>(k) + 1));
-      list.push_back(x.back().data());
-      order.push_back(k);
+      pointers.push_back(x.back().data());
+      places.push_back(k);
     }
-    pointers = Buffer<const T*>(list);
-    places = Buffer<int64_t>(order);
   }
   double bytes() const { return static_cast<double>(x.size()) * x.front().bytes(); }
 
   std::vector<Buffer<T>> x;
-  Buffer<const T*> pointers;
-  Buffer<int64_t> places;
+  std::vector<const T*> pointers;
+  std::vector<int64_t> places;
   Buffer<T> weights;
 };
 
@@ -157,24 +155,19 @@ Case mixed_forward_case(const Arguments& a) {
   const int64_t K = a["terms"], n = image_size(a);
   const Terms<T> terms(K, n);
   const auto y = output<T>(n);
-  return {.run =
-              [=] {
-                kernels::mixed_sum_forward<T>(cpu_context(),
-                                              K,
-                                              n,
-                                              terms.pointers.data(),
-                                              terms.weights.data(),
-                                              terms.places.data(),
-                                              y.data());
-              },
-          .check =
-              [=] {
-                std::vector<Values> x;
-                for (const Buffer<T>& b : terms.x) x.push_back(b.reference());
-                return compare(y, ref::mixed_sum(x, terms.weights.reference()), tolerance<T>(K));
-              },
-          .bytes = terms.bytes() + terms.weights.bytes() + y.bytes(),
-          .flops = 2.0 * static_cast<double>(K * n)};
+  return {
+      .run = launch([=](auto& ctx) {
+        kernels::mixed_sum_forward<T>(
+            ctx, K, n, terms.pointers.data(), terms.weights.data(), terms.places.data(), y.data());
+      }),
+      .check =
+          [=] {
+            std::vector<Values> x;
+            for (const Buffer<T>& b : terms.x) x.push_back(b.reference());
+            return compare(y, ref::mixed_sum(x, terms.weights.reference()), tolerance<T>(K));
+          },
+      .bytes = terms.bytes() + terms.weights.bytes() + y.bytes(),
+      .flops = 2.0 * static_cast<double>(K * n)};
 }
 
 template <typename T>
@@ -183,43 +176,41 @@ Case mixed_backward_case(const Arguments& a) {
   const Terms<T> terms(K, n);
   const auto g = input<T>(n, -1, 1, 1000), grad_w = output<T>(K);
   std::vector<Buffer<T>> grad_x;
-  std::vector<T*> list;
+  std::vector<T*> pointers;
   for (int64_t k = 0; k < K; ++k) {
     grad_x.push_back(output<T>(n));
-    list.push_back(grad_x.back().data());
+    pointers.push_back(grad_x.back().data());
   }
-  const Buffer<T*> pointers(list);
   const auto workspace = output<double>(kernels::mixed_sum_workspace(K, n));
-  return {.run =
-              [=] {
-                kernels::mixed_sum_backward<T>(cpu_context(),
-                                               K,
-                                               n,
-                                               g.data(),
-                                               terms.pointers.data(),
-                                               terms.weights.data(),
-                                               terms.places.data(),
-                                               pointers.data(),
-                                               K,
-                                               grad_w.data(),
-                                               workspace.data());
-              },
-          .check =
-              [=] {
-                Values sums;
-                Check c{0, tolerance<T>(1), ""};
-                for (int64_t k = 0; k < K; ++k) {
-                  const ref::Values grad = g.reference();
-                  sums.push_back(ref::dot(grad, terms.x[k].reference()));
-                  c = worst({c,
-                             compare(grad_x[k],
-                                     ref::mixed_sum({grad}, {double(terms.weights.data()[k])}),
-                                     tolerance<T>(1))});
-                }
-                return worst({compare(grad_w, sums, tolerance<T>(n)), c});
-              },
-          .bytes = g.bytes() + 2 * terms.bytes() + 2 * grad_w.bytes(),
-          .flops = 3.0 * static_cast<double>(K * n)};
+  return {
+      .run = launch([=](auto& ctx) {
+        kernels::mixed_sum_backward<T>(ctx,
+                                       K,
+                                       n,
+                                       g.data(),
+                                       terms.pointers.data(),
+                                       terms.weights.data(),
+                                       terms.places.data(),
+                                       pointers.data(),
+                                       K,
+                                       grad_w.data(),
+                                       workspace.data());
+      }),
+      .check =
+          [=] {
+            Values sums;
+            const Values weights = terms.weights.reference();
+            Check c{0, tolerance<T>(1), ""};
+            for (int64_t k = 0; k < K; ++k) {
+              const ref::Values grad = g.reference();
+              sums.push_back(ref::dot(grad, terms.x[k].reference()));
+              c = worst(
+                  {c, compare(grad_x[k], ref::mixed_sum({grad}, {weights[k]}), tolerance<T>(1))});
+            }
+            return worst({compare(grad_w, sums, tolerance<T>(n)), c});
+          },
+      .bytes = g.bytes() + 2 * terms.bytes() + 2 * grad_w.bytes(),
+      .flops = 3.0 * static_cast<double>(K * n)};
 }
 
 template <typename Make>

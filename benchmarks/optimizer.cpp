@@ -32,7 +32,7 @@ Case sgd_case(const Arguments& a) {
   const auto list = cut<kernels::SgdTensor<T>>(a, [&](int64_t at, int64_t size) {
     return kernels::SgdTensor<T>{size, g.data() + at, w.data() + at, buf.data() + at};
   });
-  return {.run = [=] { kernels::sgd<T>(cpu_context(), kSgd, list); },
+  return {.run = launch([=](auto& ctx) { kernels::sgd<T>(ctx, kSgd, list); }),
           .check =
               [=] {
                 ref::Values want_w = random_values(n, -1, 1, 2),
@@ -53,7 +53,7 @@ Case adam_case(const Arguments& a) {
   const auto list = cut<kernels::AdamTensor<T>>(a, [&](int64_t at, int64_t size) {
     return kernels::AdamTensor<T>{size, g.data() + at, w.data() + at, m.data() + at, v.data() + at};
   });
-  return {.run = [=] { kernels::adam<T>(cpu_context(), kAdam, list); },
+  return {.run = launch([=](auto& ctx) { kernels::adam<T>(ctx, kAdam, list); }),
           .check =
               [=] {
                 ref::Values want_w = random_values(n, -1, 1, 2),
@@ -76,15 +76,15 @@ Case norm_case(const Arguments& a) {
   });
   const auto sum = output<double>(1),
              workspace = output<double>(kernels::squares_workspace<T>(list));
-  return {
-      .run = [=] { kernels::sum_squares<T>(cpu_context(), list, sum.data(), workspace.data()); },
-      .check =
-          [=] {
-            const ref::Values values = x.reference();
-            return compare(sum, {ref::dot(values, values)}, tolerance<double>(a["elements"]));
-          },
-      .bytes = x.bytes(),
-      .flops = 2.0 * static_cast<double>(a["elements"])};
+  return {.run = launch(
+              [=](auto& ctx) { kernels::sum_squares<T>(ctx, list, sum.data(), workspace.data()); }),
+          .check =
+              [=] {
+                const ref::Values values = x.reference();
+                return compare(sum, {ref::dot(values, values)}, tolerance<double>(a["elements"]));
+              },
+          .bytes = x.bytes(),
+          .flops = 2.0 * static_cast<double>(a["elements"])};
 }
 
 }  // namespace

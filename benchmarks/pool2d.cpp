@@ -15,10 +15,9 @@ template <typename T>
 Case max_forward_case(const Pool2dShape& s) {
   const auto x = input<T>(input_size(s)), y = output<T>(output_size(s));
   const Buffer<uint8_t> index(std::vector<uint8_t>(output_size(s), 255));
-  return {.run =
-              [=] {
-                kernels::max_pool2d_forward<T>(cpu_context(), s, x.data(), y.data(), index.data());
-              },
+  return {.run = launch([=](auto& ctx) {
+            kernels::max_pool2d_forward<T>(ctx, s, x.data(), y.data(), index.data());
+          }),
           .check =
               [=] {
                 const ref::MaxPool want = ref::max_pool2d(s, x.reference());
@@ -33,10 +32,9 @@ template <typename T>
 Case max_gather_case(const Pool2dShape& s) {
   const auto x = input<T>(input_size(s)), y = output<T>(output_size(s));
   const Buffer<uint8_t> index(ref::max_pool2d(s, x.reference()).index);
-  return {.run =
-              [=] {
-                kernels::max_pool2d_gather<T>(cpu_context(), s, x.data(), index.data(), y.data());
-              },
+  return {.run = launch([=](auto& ctx) {
+            kernels::max_pool2d_gather<T>(ctx, s, x.data(), index.data(), y.data());
+          }),
           .check =
               [=] {
                 return compare(
@@ -49,11 +47,9 @@ template <typename T>
 Case max_scatter_case(const Pool2dShape& s) {
   const auto g = input<T>(output_size(s)), grad_x = output<T>(input_size(s));
   const Buffer<uint8_t> index(ref::max_pool2d(s, random_values(input_size(s))).index);
-  return {.run =
-              [=] {
-                kernels::max_pool2d_scatter<T>(
-                    cpu_context(), s, g.data(), index.data(), grad_x.data());
-              },
+  return {.run = launch([=](auto& ctx) {
+            kernels::max_pool2d_scatter<T>(ctx, s, g.data(), index.data(), grad_x.data());
+          }),
           .check =
               [=] {
                 return compare(grad_x,
@@ -67,29 +63,29 @@ Case max_scatter_case(const Pool2dShape& s) {
 template <typename T>
 Case avg_forward_case(const Pool2dShape& s) {
   const auto x = input<T>(input_size(s)), y = output<T>(output_size(s));
-  return {.run = [=] { kernels::avg_pool2d_forward<T>(cpu_context(), s, x.data(), y.data()); },
-          .check =
-              [=] {
-                return compare(
-                    y, ref::avg_pool2d(s, x.reference()), tolerance<T>(s.kernel * s.kernel));
-              },
-          .bytes = x.bytes() + y.bytes(),
-          .flops = pool2d_flops(s)};
+  return {
+      .run = launch([=](auto& ctx) { kernels::avg_pool2d_forward<T>(ctx, s, x.data(), y.data()); }),
+      .check =
+          [=] {
+            return compare(y, ref::avg_pool2d(s, x.reference()), tolerance<T>(s.kernel * s.kernel));
+          },
+      .bytes = x.bytes() + y.bytes(),
+      .flops = pool2d_flops(s)};
 }
 
 template <typename T>
 Case avg_backward_case(const Pool2dShape& s) {
   const auto g = input<T>(output_size(s)), grad_x = output<T>(input_size(s));
-  return {
-      .run = [=] { kernels::avg_pool2d_backward<T>(cpu_context(), s, g.data(), grad_x.data()); },
-      .check =
-          [=] {
-            return compare(grad_x,
-                           ref::avg_pool2d_backward(s, g.reference()),
-                           tolerance<T>(s.kernel * s.kernel));
-          },
-      .bytes = g.bytes() + grad_x.bytes(),
-      .flops = pool2d_flops(s)};
+  return {.run = launch(
+              [=](auto& ctx) { kernels::avg_pool2d_backward<T>(ctx, s, g.data(), grad_x.data()); }),
+          .check =
+              [=] {
+                return compare(grad_x,
+                               ref::avg_pool2d_backward(s, g.reference()),
+                               tolerance<T>(s.kernel * s.kernel));
+              },
+          .bytes = g.bytes() + grad_x.bytes(),
+          .flops = pool2d_flops(s)};
 }
 
 template <typename Make>

@@ -11,12 +11,12 @@ constexpr kernels::RandomKey kKey = {{1, 2}};
 constexpr kernels::RandomCounterBase kCounter = {3, 4};
 constexpr double kKeep = 0.7;
 
-// fill(n, y) writes; draw(block) says what element i is, block being its own.
+// fill(context, n, y) writes; draw(block) says what element i is, block being its own.
 template <typename T, typename Fill, typename Draw>
 Case fill_case(const Arguments& a, const Fill& fill, const Draw& draw) {
   const int64_t n = image_size(a);
   const auto y = output<T>(n);
-  return {.run = [=] { fill(n, y.data()); },
+  return {.run = launch([=](auto& ctx) { fill(ctx, n, y.data()); }),
           .check =
               [=] {
                 ref::Values want;
@@ -51,8 +51,8 @@ std::vector<Family> random_families() {
                     []<typename T>(const Arguments& a) {
                       return fill_case<T>(
                           a,
-                          [](int64_t n, T* y) {
-                            fill_uniform<T>(cpu_context(), kKey, kCounter, n, -1, 1, y);
+                          [](auto& ctx, int64_t n, T* y) {
+                            fill_uniform<T>(ctx, kKey, kCounter, n, -1, 1, y);
                           },
                           [](const RandomBlock& b) { return 2.0 * double(uniform<T>(b)) - 1; });
                     }),
@@ -61,8 +61,8 @@ std::vector<Family> random_families() {
                     []<typename T>(const Arguments& a) {
                       return fill_case<T>(
                           a,
-                          [](int64_t n, T* y) {
-                            fill_normal<T>(cpu_context(), kKey, kCounter, n, 1, 2, y);
+                          [](auto& ctx, int64_t n, T* y) {
+                            fill_normal<T>(ctx, kKey, kCounter, n, 1, 2, y);
                           },
                           [](const RandomBlock& b) { return 1 + 2 * normal(b); });
                     }),
@@ -71,8 +71,8 @@ std::vector<Family> random_families() {
                     []<typename T>(const Arguments& a) {
                       return fill_case<T>(
                           a,
-                          [](int64_t n, T* y) {
-                            fill_gumbel<T>(cpu_context(), kKey, kCounter, n, y);
+                          [](auto& ctx, int64_t n, T* y) {
+                            fill_gumbel<T>(ctx, kKey, kCounter, n, y);
                           },
                           [](const RandomBlock& b) { return gumbel(b); });
                     }),
@@ -81,8 +81,8 @@ std::vector<Family> random_families() {
                     []<typename T>(const Arguments& a) {
                       return fill_case<T>(
                           a,
-                          [](int64_t n, T* y) {
-                            dropout_mask<T>(cpu_context(), kKey, kCounter, n, kKeep, y);
+                          [](auto& ctx, int64_t n, T* y) {
+                            dropout_mask<T>(ctx, kKey, kCounter, n, kKeep, y);
                           },
                           [](const RandomBlock& b) {
                             return uniform<double>(b) < kKeep ? 1 / kKeep : 0.0;

@@ -35,11 +35,9 @@ Case sum_case(const Arguments& a) {
   const Middle m = middle(a);
   const auto x = input<T>(m.size()), y = output<T>(m.columns());
   const auto workspace = output<double>(kernels::sum_workspace(m.outer, m.n, m.inner));
-  return {.run =
-              [=] {
-                kernels::sum<T>(
-                    cpu_context(), m.outer, m.n, m.inner, x.data(), y.data(), workspace.data());
-              },
+  return {.run = launch([=](auto& ctx) {
+            kernels::sum<T>(ctx, m.outer, m.n, m.inner, x.data(), y.data(), workspace.data());
+          }),
           .check = [=] { return compare(y, ref::sum(m, x.reference()), tolerance<T>(m.n)); },
           .bytes = x.bytes() + y.bytes(),
           .flops = static_cast<double>(m.size())};
@@ -50,10 +48,9 @@ Case dot_case(const Arguments& args) {
   const int64_t n = volume({args["elements"]});
   const auto a = input<T>(n), b = input<T>(n, -1, 1, 2), y = output<T>(1);
   const auto workspace = output<double>(kernels::dot_workspace(n));
-  return {.run =
-              [=] {
-                kernels::dot<T>(cpu_context(), n, a.data(), b.data(), y.data(), workspace.data());
-              },
+  return {.run = launch([=](auto& ctx) {
+            kernels::dot<T>(ctx, n, a.data(), b.data(), y.data(), workspace.data());
+          }),
           .check =
               [=] { return compare(y, {ref::dot(a.reference(), b.reference())}, tolerance<T>(n)); },
           .bytes = a.bytes() + b.bytes() + y.bytes(),
@@ -65,11 +62,9 @@ Case max_case(const Arguments& a) {
   const Middle m = middle(a);
   const auto x = input<T>(m.size()), y = output<T>(m.columns());
   const Buffer<int64_t> index(std::vector<int64_t>(m.columns(), -1));
-  return {.run =
-              [=] {
-                kernels::max<T>(
-                    cpu_context(), m.outer, m.n, m.inner, x.data(), y.data(), index.data());
-              },
+  return {.run = launch([=](auto& ctx) {
+            kernels::max<T>(ctx, m.outer, m.n, m.inner, x.data(), y.data(), index.data());
+          }),
           .check =
               [=] {
                 const ref::Maximum want = ref::max(m, x.reference());
@@ -91,11 +86,9 @@ Case gather_case(const Arguments& a) {
   const int64_t count = a["count"], size = volume({m.outer, count, m.inner});
   const auto x = input<T>(m.size()), y = output<T>(size);
   const Buffer<int64_t> index(random_indices(size, m.n));
-  return {.run =
-              [=] {
-                kernels::gather<T>(
-                    cpu_context(), m.outer, m.n, count, m.inner, x.data(), index.data(), y.data());
-              },
+  return {.run = launch([=](auto& ctx) {
+            kernels::gather<T>(ctx, m.outer, m.n, count, m.inner, x.data(), index.data(), y.data());
+          }),
           .check =
               [=] {
                 return compare(
@@ -110,11 +103,10 @@ Case scatter_add_case(const Arguments& a) {
   const int64_t count = a["count"], size = volume({m.outer, count, m.inner});
   const auto y = input<T>(size), x = output<T>(m.size());
   const Buffer<int64_t> index(random_indices(size, m.n));
-  return {.run =
-              [=] {
-                kernels::scatter_add<T>(
-                    cpu_context(), m.outer, m.n, count, m.inner, y.data(), index.data(), x.data());
-              },
+  return {.run = launch([=](auto& ctx) {
+            kernels::scatter_add<T>(
+                ctx, m.outer, m.n, count, m.inner, y.data(), index.data(), x.data());
+          }),
           .check =
               [=] {
                 return compare(x,
@@ -130,16 +122,13 @@ template <typename T, bool kLog>
 Case softmax_case(const Arguments& a) {
   const Middle m = middle(a);
   const auto x = input<T>(m.size(), -4, 4), y = output<T>(m.size());
-  return {.run =
-              [=] {
-                if (kLog) {
-                  kernels::log_softmax_forward<T>(
-                      cpu_context(), m.outer, m.n, m.inner, x.data(), y.data());
-                } else {
-                  kernels::softmax_forward<T>(
-                      cpu_context(), m.outer, m.n, m.inner, x.data(), y.data());
-                }
-              },
+  return {.run = launch([=](auto& ctx) {
+            if (kLog) {
+              kernels::log_softmax_forward<T>(ctx, m.outer, m.n, m.inner, x.data(), y.data());
+            } else {
+              kernels::softmax_forward<T>(ctx, m.outer, m.n, m.inner, x.data(), y.data());
+            }
+          }),
           .check =
               [=] {
                 const Values v = x.reference();
@@ -151,7 +140,7 @@ Case softmax_case(const Arguments& a) {
 }
 
 template <typename T>
-Case gemm_case(const Arguments& args) {
+Case gemm_case(const Arguments& args, By by) {
   const kernels::GemmShape s{.M = args["m"],
                              .N = args["n"],
                              .K = args["k"],
@@ -160,7 +149,7 @@ Case gemm_case(const Arguments& args) {
   const auto a = input<T>(volume({s.M, s.K})), b = input<T>(volume({s.K, s.N}), -1, 1, 2);
   const auto c = output<T>(volume({s.M, s.N}));
   return {
-      .run = [=] { kernels::gemm<T>(cpu_context(), s, a.data(), b.data(), c.data()); },
+      .run = launch([=](auto& ctx) { kernels::gemm<T>(ctx, s, a.data(), b.data(), c.data()); }, by),
       .check =
           [=] { return compare(c, ref::gemm(s, a.reference(), b.reference()), tolerance<T>(s.K)); },
       .bytes = a.bytes() + b.bytes() + c.bytes(),
@@ -170,7 +159,7 @@ Case gemm_case(const Arguments& args) {
 
 }  // namespace
 
-std::vector<Family> reduce_families() {
+std::vector<Family> reduce_families(By by) {
   const std::string group = "reduction";
   return {
       {.name = "sum",
@@ -234,7 +223,7 @@ std::vector<Family> reduce_families() {
                      {{"m", 64}, {"n", 10}, {"k", 256}, {"transpose_b", 1}},
                      {{"m", 64}, {"n", 256}, {"k", 10}},
                      {{"m", 10}, {"n", 256}, {"k", 64}, {"transpose_a", 1}}},
-       .make = for_dtype([]<typename T>(const Arguments& a) { return gemm_case<T>(a); }),
+       .make = for_dtype([by]<typename T>(const Arguments& a) { return gemm_case<T>(a, by); }),
        .batch = "m"},
   };
 }

@@ -15,6 +15,7 @@ struct Report {
   Roofs roofs;
   std::vector<Measurement> rows;
   int64_t peak_resident_bytes = 0;  // of the process, when the last row had been measured
+  bool on_cuda = false;             // rows and roofs are of the default device, a CUDA device
 };
 
 // Schema 1. Says what was measured where, but not whose machine it is: no host name, no paths.

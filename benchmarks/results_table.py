@@ -124,13 +124,14 @@ def bench_tables(document):
     rows = []
     for row in document["rows"]:
         if "seconds" not in row:
-            rows.append((f"`{row['row']}`", "check failed", "", "", "", ""))
+            rows.append((f"`{row['row']}`", "check failed", "", "", "", "", ""))
             continue
         rows.append((f"`{row['row']}`", duration(row["seconds"]["median"]),
                      three_digits(row["bytes_per_second"] / 1e9), three_digits(row["flops_per_second"] / 1e9),
                      *(f"{three_digits(row[key])} %{'*' if row.get('bound') == roof else ''}"
-                       for key, roof in (("percent_of_bandwidth", "bandwidth"), ("percent_of_peak", "peak")))))
-    yield table(("row", "median", "GB/s", "GFLOP/s", "of bandwidth", "of peak"), rows)
+                       for key, roof in (("percent_of_bandwidth", "bandwidth"), ("percent_of_peak", "peak"))),
+                     f"{three_digits(row['percent_of_copy'])} %" if "percent_of_copy" in row else ""))
+    yield table(("row", "median", "GB/s", "GFLOP/s", "of bandwidth", "of peak", "of a copy"), rows)
     roofs = document.get("roofs")
     if roofs:
         yield (f"Roofs: {three_digits(roofs['bytes_per_second'] / 1e9)} GB/s copied, "

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <memory>
 
+#include "benchmarks/device_timing.h"
+#include "benchmarks/launch.h"
 #include "engine/runtime.h"
 #include "kernels/peak.h"
 
@@ -51,6 +53,7 @@ double peak_flops(const MeasureOptions& options) {
 }  // namespace
 
 Roofs measure_roofs(const MeasureOptions& options) {
+  if (on_cuda()) return measure_device_roofs(options);
   const int64_t bytes = copy_size();
   return {.bytes_per_second = 2.0 * static_cast<double>(bytes) / copy_seconds(bytes, options),
           .flops_per_second = options.dtype == DType::kFloat32 ? peak_flops<float>(options)

@@ -17,7 +17,7 @@ struct Roofs {
   double ridge() const { return flops_per_second / bytes_per_second; }
 };
 
-// The fastest of the repetitions, with as many threads as the rows.
+// The fastest of the repetitions, with as many threads as the rows, or on their device.
 Roofs measure_roofs(const MeasureOptions& options);
 
 enum class Bound { kBandwidth, kPeak };

@@ -2,6 +2,7 @@
 #include "tools/bench_options.h"
 
 #include "tools/command_line.h"
+#include "tools/device_option.h"
 
 namespace oche::tools {
 namespace {
@@ -12,7 +13,8 @@ medians over the repetitions. GB/s counts the least traffic of a row (each input
 output written once), GFLOP/s two operations a multiply-add. Both are held against roofs measured in
 the same run with the same threads: a copy of buffers larger than the caches, and multiply-adds in
 registers. The star marks the roof that binds. A row whose data stay in a cache may exceed 100 % of
-the copy bandwidth.
+the copy bandwidth. On a CUDA device rows find their data in memory, not in its cache; % copy is the
+time of a copy of as many bytes, found there as well, over the row's.
 
 Examples:
   oche bench conv2d_depthwise_forward/c:8/h:16/w:16 softmax_forward --repetitions 3
@@ -31,6 +33,7 @@ void add_bench_options(CLI::App& app, Console& console, BenchOptions& o) {
   app.add_option("--threads", o.threads, "threads, the calling one included [all processors]")
       ->option_text("N")
       ->group("Measurement");
+  add_device_option(app, o.device)->group("Measurement");
   app.add_option("--dtype", o.dtype, "f32 or f64 [f32]")
       ->check(CLI::IsMember({"f32", "f64"}))
       ->option_text("TYPE")

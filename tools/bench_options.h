@@ -18,7 +18,7 @@ inline constexpr const char* kBenchPurpose =
 
 struct BenchOptions {
   std::vector<std::string> rows;
-  std::string filter, dtype = "f32";
+  std::string filter, dtype = "f32", device = "cpu";
   bool list = false, json = false;
   int64_t threads = std::max(1u, std::thread::hardware_concurrency());
   int repetitions = 7;

@@ -29,7 +29,7 @@ std::optional<int> cuda_index(std::string_view device) {
 }  // namespace
 
 CLI::Option* add_device_option(CLI::App& command, std::string& device) {
-  return command.add_option("--device", device, "auto, cpu or cuda[:N] [auto]")
+  return command.add_option("--device", device, fmt::format("auto, cpu or cuda[:N] [{}]", device))
       ->option_text("NAME")
       ->type_name("{auto,cpu,cuda}")
       ->envname("OCHE_DEVICE");

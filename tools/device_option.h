@@ -8,7 +8,7 @@
 
 namespace oche::tools {
 
-// --device NAME, also from OCHE_DEVICE.
+// --device NAME, also from OCHE_DEVICE; without either `device` stays as it is.
 CLI::Option* add_device_option(CLI::App& command, std::string& device);
 // Makes "auto" (the first CUDA device, else the CPU), "cpu" or "cuda[:N]" the default device, and
 // notes what auto chose. Throws DeviceError where it is not there, UsageError where it is none.
