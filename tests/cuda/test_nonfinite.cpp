@@ -13,6 +13,13 @@ using kernels::CudaContext;
 using kernels::Pool2dShape;
 using ref::Values;
 
+#ifdef __SANITIZE_THREAD__
+constexpr int kEvery =
+    7;  // samples of a shape: what is not finite makes no race, and all take long
+#else
+constexpr int kEvery = 1;
+#endif
+
 // n elements that kernel(pointer) has written.
 template <typename T, typename Kernel>
 std::vector<T> written(CudaContext& ctx, int64_t n, const Kernel& kernel) {
@@ -57,7 +64,10 @@ TEMPLATE_TEST_CASE("cuda: padding contributes nothing to a convolution, not even
   OCHE_CUDA_CONTEXT(ctx);
   for (const Conv2dShape& s : nonfinite_convolutions()) {
     CAPTURE(text(s));
-    for_nonfinite_samples(s, [&](const ConvSample& a) { check_convolution<TestType>(ctx, s, a); });
+    int number = 0;
+    for_nonfinite_samples(s, [&](const ConvSample& a) {
+      if (number++ % kEvery == 0) check_convolution<TestType>(ctx, s, a);
+    });
   }
 }
 

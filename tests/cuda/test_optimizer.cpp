@@ -161,7 +161,9 @@ TEMPLATE_TEST_CASE("cuda: sums of squares of a thousand tensors and of one that 
     CAPTURE(count);
     check_sum_squares(ctx, many, count < 2000);
   }
-  check_sum_squares<TestType>(ctx, {{3, 5, 1, nullptr}, {64, 9, 8200, nullptr}}, false);
+  if (sizeof(TestType) == 4) {  // once: it has millions of elements
+    check_sum_squares<TestType>(ctx, {{3, 5, 1, nullptr}, {64, 9, 8200, nullptr}}, false);
+  }
 }
 
 }  // namespace oche
