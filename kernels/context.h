@@ -25,15 +25,26 @@ class CpuContext {
   // task is not specified, so that results may only depend on i: a task owns what it writes, and
   // how the work is cut into tasks follows from the shape alone, never from the number of threads.
   // Nested calls run on the calling thread. An exception thrown by a task is rethrown here.
+  // Or body(i, worker), for the sake of memory to work in: worker < threads(), and no two tasks of
+  // this call run with the same one at a time.
   template <typename Body>
   void parallel(int64_t tasks, Body&& body) {
     using Plain = std::remove_reference_t<Body>;
     run(
-        tasks, [](const void* f, int64_t i) { (*static_cast<const Plain*>(f))(i); }, &body);
+        tasks,
+        [](const void* f, int64_t i, int64_t worker) {
+          const Plain& body = *static_cast<const Plain*>(f);
+          if constexpr (std::is_invocable_v<const Plain&, int64_t, int64_t>) {
+            body(i, worker);
+          } else {
+            body(i);
+          }
+        },
+        &body);
   }
 
  private:
-  using Task = void (*)(const void* body, int64_t index);
+  using Task = void (*)(const void* body, int64_t index, int64_t worker);
   void run(int64_t tasks, Task task, const void* body);
 
   struct Pool;

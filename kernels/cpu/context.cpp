@@ -82,7 +82,7 @@ struct CpuContext::Pool {
       Share& share = shares[(self + k) % shares.size()];
       for (int64_t i; (i = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;) {
         try {
-          j.task(j.body, i);
+          j.task(j.body, i, static_cast<int64_t>(self));
         } catch (...) {
           for (Share& s : shares) s.next.store(s.end, std::memory_order_relaxed);
           const std::lock_guard lock(j.error_mutex);
@@ -169,7 +169,7 @@ void CpuContext::run(int64_t tasks, Task task, const void* body) {
   if (pool_ && tasks > 1 && !inside_task)
     caller = std::unique_lock(pool_->caller, std::try_to_lock);
   if (!caller) {
-    for (int64_t i = 0; i < tasks; ++i) task(body, i);
+    for (int64_t i = 0; i < tasks; ++i) task(body, i, 0);
     return;
   }
   Pool::Job job{.task = task, .body = body};

@@ -74,7 +74,7 @@ struct Correlation {
     for (int64_t j = 0; j < g.columns.positions; j += kOutputs) {
       V acc[kOutputs] = {};
       for (int64_t r = 0; r < rows.count; ++r)
-        Taps::correlate(layout, rows.x[r] + j, w0 + rows.tap[r] * row_step, column_step, acc);
+        Taps::correlate(layout.taps, rows.x[r] + j, w0 + rows.tap[r] * row_step, column_step, acc);
       const int64_t count = g.columns.positions - j;
       if (gate) {
 #pragma GCC unroll 16
@@ -102,7 +102,7 @@ void correlate(CpuContext& ctx,
       g, layout, kernel_w, source, source_gate, w, target, target_gate};
   const int64_t band = std::max(kMinBand, kBandPixels / std::max<int64_t>(1, g.columns.positions));
   const int64_t bands = ceil_div(g.rows.positions, band);
-  with_taps(layout, [&](auto taps) {
+  with_taps(layout.taps, [&](auto taps) {
     ctx.parallel(g.N * bands, [&](int64_t task) {
       const int64_t first = task % bands * band, last = std::min(g.rows.positions, first + band);
       correlation.band(taps, task / bands, first, last);
@@ -153,7 +153,7 @@ void weight_grad_images(const Gather& g,
 #pragma GCC unroll 16
           for (int k = 0; k < kOutputs; ++k) dy[k] = k < count ? V::load(from + k * C) : V{};
           for (int64_t r = 0; r < rows.count; ++r)
-            Taps::weight_grad(layout, rows.x[r] + j, dy, sums + rows.tap[r] * kernel_w);
+            Taps::weight_grad(layout.taps, rows.x[r] + j, dy, sums + rows.tap[r] * kernel_w);
         }
       }
     }
@@ -180,7 +180,7 @@ void for_weight_grad_blocks(CpuContext& ctx,
                             const Others& others) {
   const Gather g = forward_gather(s);
   const WindowLayout layout(g);
-  with_taps(layout, [&](auto taps) {
+  with_taps(layout.taps, [&](auto taps) {
     ctx.parallel(weight_grad_blocks(s), [&](int64_t index) {
       const Block block(s, index);
       others(block);
@@ -224,7 +224,7 @@ void backward(CpuContext& ctx,
     for_adjoint_gathers(s, [&](const Gather& g) {
       const WindowLayout layout(g);
       const Correlation<T> correlation{g, layout, s.kernel_w, grad_y, nullptr, w, grad_x, gate};
-      with_taps(layout, [&](auto taps) {
+      with_taps(layout.taps, [&](auto taps) {
         for (int64_t n = block.first; n < block.last; ++n)
           correlation.band(taps, n, 0, g.rows.positions);
       });

@@ -2,9 +2,19 @@
 // outputs.
 #pragma once
 
-#include "kernels/cpu/conv2d_window.h"
+#include "kernels/cpu/simd.h"
 
 namespace oche::kernels {
+
+inline constexpr int kOutputs = 8;  // neighbouring outputs that are computed together
+
+// What a row of taps reads in a row of source vectors: output j reads vector tap[s] + j through tap
+// s. `spacing` is what lies between neighbouring taps; 0 if that varies.
+struct ColumnTaps {
+  static constexpr int64_t kMax = 16;
+  int64_t count, spacing;
+  int64_t tap[kMax];
+};
 
 // A row of taps known at compile time, the usual case: all in registers, and each vector of the
 // window is loaded once.
@@ -13,7 +23,7 @@ struct FixedTaps {
   // acc[k] += sum_s w[s] * x[k + s * kSpacing], k < kOutputs.
   template <typename V, typename T>
   static void correlate(
-      const WindowLayout&, const V* x, const T* w, int64_t w_step, V (&acc)[kOutputs]) {
+      const ColumnTaps&, const V* x, const T* w, int64_t w_step, V (&acc)[kOutputs]) {
     V wv[kTaps];
 #pragma GCC unroll 16
     for (int s = 0; s < kTaps; ++s) wv[s] = V::load(w + s * w_step);
@@ -30,7 +40,7 @@ struct FixedTaps {
 
   // sums[s] += sum_k x[k + s * kSpacing] * dy[k].
   template <typename V>
-  static void weight_grad(const WindowLayout&, const V* x, const V (&dy)[kOutputs], V* sums) {
+  static void weight_grad(const ColumnTaps&, const V* x, const V (&dy)[kOutputs], V* sums) {
     V acc[kTaps] = {};
 #pragma GCC unroll 16
     for (int u = 0; u < kOutputs + (kTaps - 1) * kSpacing; ++u) {
@@ -50,9 +60,9 @@ struct FixedTaps {
 struct AnyTaps {
   template <typename V, typename T>
   static void correlate(
-      const WindowLayout& l, const V* x, const T* w, int64_t w_step, V (&acc)[kOutputs]) {
-    for (int64_t s = 0; s < l.columns.taps; ++s) {
-      const V* xs = x + l.tap[s];
+      const ColumnTaps& taps, const V* x, const T* w, int64_t w_step, V (&acc)[kOutputs]) {
+    for (int64_t s = 0; s < taps.count; ++s) {
+      const V* xs = x + taps.tap[s];
       const V wv = V::load(w + s * w_step);
 #pragma GCC unroll 16
       for (int k = 0; k < kOutputs; ++k) acc[k] = fma(xs[k], wv, acc[k]);
@@ -60,9 +70,9 @@ struct AnyTaps {
   }
 
   template <typename V>
-  static void weight_grad(const WindowLayout& l, const V* x, const V (&dy)[kOutputs], V* sums) {
-    for (int64_t s = 0; s < l.columns.taps; ++s) {
-      const V* xs = x + l.tap[s];
+  static void weight_grad(const ColumnTaps& taps, const V* x, const V (&dy)[kOutputs], V* sums) {
+    for (int64_t s = 0; s < taps.count; ++s) {
+      const V* xs = x + taps.tap[s];
       V even{}, odd{};
 #pragma GCC unroll 16
       for (int k = 0; k < kOutputs; k += 2) {
@@ -74,14 +84,16 @@ struct AnyTaps {
   }
 };
 
-// body(taps) with the type above that suits the layout.
+// body(type) with the type above that suits the taps.
 template <typename Body>
-void with_taps(const WindowLayout& layout, const Body& body) {
-  const int64_t taps = layout.columns.taps, spacing = layout.spacing();
-  if (taps == 3 && spacing == 1) return body(FixedTaps<3, 1>{});
-  if (taps == 3 && spacing == 2) return body(FixedTaps<3, 2>{});
-  if (taps == 5 && spacing == 1) return body(FixedTaps<5, 1>{});
-  if (taps == 5 && spacing == 2) return body(FixedTaps<5, 2>{});
+void with_taps(const ColumnTaps& taps, const Body& body) {
+  const auto are = [&](int64_t count, int64_t spacing) {
+    return taps.count == count && taps.spacing == spacing;
+  };
+  if (are(3, 1)) return body(FixedTaps<3, 1>{});
+  if (are(3, 2)) return body(FixedTaps<3, 2>{});
+  if (are(5, 1)) return body(FixedTaps<5, 1>{});
+  if (are(5, 2)) return body(FixedTaps<5, 2>{});
   body(AnyTaps{});
 }
 

@@ -10,17 +10,13 @@
 
 #include "kernels/cpu/blocks.h"
 #include "kernels/cpu/conv2d_gather.h"
-#include "kernels/cpu/simd.h"
+#include "kernels/cpu/conv2d_taps.h"
 
 namespace oche::kernels {
 
-// Neighbouring outputs that are computed together. Reads past the last output of a row stay in the
-// window.
-inline constexpr int kOutputs = 8;
-
 struct WindowLayout {
   static constexpr int64_t kVectors = 2048;  // that a window holds at most
-  static constexpr int64_t kMaxScale = 4, kMaxTaps = 16;
+  static constexpr int64_t kMaxScale = 4, kMaxTaps = ColumnTaps::kMax;
 
   explicit WindowLayout(const Gather& g) : rows(g.rows), columns(g.columns) {
     const int64_t outputs = ceil_div(std::max<int64_t>(1, columns.positions), kOutputs) * kOutputs;
@@ -29,9 +25,12 @@ struct WindowLayout {
     const int64_t needed = std::min(rows.reach(), std::max<int64_t>(1, rows.extent));
     height = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(needed)));
     if (!fits()) return;
+    taps.count = columns.taps;
+    taps.spacing =
+        columns.offset_step % columns.scale == 0 ? columns.offset_step / columns.scale : 0;
     for (int64_t s = 0; s < columns.taps; ++s) {
       const int64_t from_first = s * columns.offset_step;
-      tap[s] = from_first % columns.scale * pitch + from_first / columns.scale;
+      taps.tap[s] = from_first % columns.scale * pitch + from_first / columns.scale;
     }
     for (int64_t residue = 0; residue < columns.scale; ++residue) {
       const int64_t leftmost = columns.offset + residue;
@@ -46,15 +45,11 @@ struct WindowLayout {
     return columns.scale <= kMaxScale && std::max(rows.taps, columns.taps) <= kMaxTaps &&
            height * width <= kVectors;
   }
-  // What lies between neighbouring column taps in a row of the window; 0 if that varies.
-  int64_t spacing() const {
-    return columns.offset_step % columns.scale == 0 ? columns.offset_step / columns.scale : 0;
-  }
 
   GatherAxis rows, columns;
-  int64_t pitch;          // vectors of one residue
+  int64_t pitch;          // vectors of one residue; reads past the last output of a row stay in it
   int64_t width, height;  // vectors of a row; rows, a power of two
-  int64_t tap[kMaxTaps];  // output j reads vector tap[s] + j through column tap s
+  ColumnTaps taps;
   int64_t begin[kMaxScale], end[kMaxScale];  // the vectors of a residue that lie in the image
 };
 
