@@ -76,7 +76,8 @@ struct CellPoolForward {
   Pixels<T> y;         // if wanted
   Moments<T> moments;  // of the pooled values, if wanted
 };
-// Pools read the source as it is stored, without relu.
+// Pools read the source as it is stored, without relu. All convolutions of a source have one
+// stride.
 template <typename T>
 struct CellSourceForward {
   CellSource<T> source;

@@ -1,0 +1,182 @@
+// The forward pass over the sources of a fused cell on the CPU. A task is an image of a source: it
+// is laid out in planes once, and all convolutions read it there; a few rows at a time go through
+// the depthwise and the pointwise part while they are in the first-level cache.
+#include "kernels/cpu/mixed_cell_moments.h"
+#include "kernels/cpu/mixed_cell_planes.h"
+#include "kernels/cpu/mixed_cell_pool.h"
+#include "kernels/cpu/mixed_cell_product.h"
+
+namespace oche::kernels {
+namespace {
+
+// Where the sums of one convolution's or pool's results lie.
+template <typename T>
+struct Measured {
+  double* sums;  // of each image; nullptr: not wanted
+  int64_t pixels, C;
+  Moments<T> moments;
+};
+
+template <typename T>
+class ForwardPass {
+ public:
+  ForwardPass(const CellShape& shape,
+              const std::vector<CellSourceForward<T>>& sources,
+              int threads,
+              std::byte* workspace)
+      : s_(shape), sources_(sources), carver_(workspace) {
+    int64_t band = 0;
+    for (const CellSourceForward<T>& source : sources) {
+      for (const CellConvForward<T>& c : source.convs) {
+        layout_.reach(cell_axis(c.conv, s_.H), cell_axis(c.conv, s_.W));
+        const int64_t width = ceil_div(s_.W, c.conv.stride);
+        measure(ceil_div(s_.H, c.conv.stride) * width, c.conv.out, c.moments);
+        band = std::max(band, band_rows(width) * width);
+      }
+      for (const CellPoolForward<T>& p : source.pools) {
+        measure(ceil_div(s_.H, p.stride) * ceil_div(s_.W, p.stride), s_.C, p.moments);
+        band = std::max(band, ceil_div(s_.W, p.stride));
+      }
+    }
+    for (int worker = 0; worker < threads; ++worker) {
+      workers_.push_back(
+          {Planes<T>(layout_, s_.C, carver_), carver_.template take<T>((band + kOutputs) * s_.C)});
+    }
+    ones_ = carver_.template take<T>(s_.C);
+  }
+
+  int64_t bytes() const { return carver_.bytes(); }
+
+  void run(CpuContext& ctx) {
+    std::fill_n(ones_, s_.C, T(1));
+    const auto count = static_cast<int64_t>(sources_.size());
+    ctx.parallel(count * s_.N, [&](int64_t task, int64_t worker) {
+      image(task / s_.N, task % s_.N, workers_[worker]);
+    });
+    ctx.parallel(static_cast<int64_t>(measured_.size()), [&](int64_t i) {
+      const Measured<T>& m = measured_[i];
+      if (m.sums) merge_moments(s_.N, m.pixels, m.C, m.sums, m.moments);
+    });
+  }
+
+ private:
+  struct Worker {
+    Planes<T> planes;
+    T* band;  // results of depthwise convolutions, (pixels, C)
+  };
+
+  void measure(int64_t pixels, int64_t C, Moments<T> moments) {
+    double* sums =
+        moments.mean ? carver_.template take<double>(s_.N * ImageSums::size(C)) : nullptr;
+    measured_.push_back({sums, pixels, C, moments});
+  }
+
+  // The sums of image n of the results that `next` counts.
+  ImageSums sums_of(size_t next, int64_t n) const {
+    const Measured<T>& m = measured_[next];
+    return {m.sums ? m.sums + n * ImageSums::size(m.C) : nullptr, m.C};
+  }
+
+  void image(int64_t index, int64_t n, const Worker& worker) const {
+    const CellSourceForward<T>& source = sources_[index];
+    size_t next = 0;
+    for (int64_t i = 0; i < index; ++i) next += sources_[i].convs.size() + sources_[i].pools.size();
+    if (!source.convs.empty()) {
+      worker.planes.clear();
+      load_source(s_, source.source, n, worker.planes);
+    }
+    for (const CellConvForward<T>& c : source.convs) {
+      const GatherAxis columns = cell_axis(c.conv, s_.W);
+      const ColumnTaps taps = layout_.taps(columns);
+      with_taps(taps, [&](auto type) {
+        convolve<decltype(type)>(c, columns, taps, n, worker, sums_of(next, n));
+      });
+      ++next;
+    }
+    for (const CellPoolForward<T>& p : source.pools)
+      pool(source.source, p, n, worker, sums_of(next++, n));
+  }
+
+  template <typename Taps>
+  void convolve(const CellConvForward<T>& c,
+                const GatherAxis& columns,
+                const ColumnTaps& taps,
+                int64_t n,
+                const Worker& worker,
+                const ImageSums& sums) const {
+    const GatherAxis rows = cell_axis(c.conv, s_.H);
+    const int64_t width = columns.positions, step = band_rows(width);
+    T* y = c.y.data + n * rows.positions * width * c.y.pitch;
+    for (int64_t first = 0; first < rows.positions; first += step) {
+      const int64_t last = std::min(rows.positions, first + step);
+      depthwise_band<Taps>(
+          worker.planes, c.conv, rows, columns, taps, first, last, s_.C, ones_, worker.band);
+      const int64_t pixels = (last - first) * width;
+      cell_product<T>(pixels,
+                      c.conv.out,
+                      s_.C,
+                      {worker.band, s_.C, 1},
+                      c.conv.pointwise,
+                      c.conv.out,
+                      StoreRows<T>{y, c.y.pitch});
+      if (sums.data) sums.add(first == 0, pixels, y, c.y.pitch);
+      y += pixels * c.y.pitch;
+    }
+  }
+
+  void pool(const CellSource<T>& source,
+            const CellPoolForward<T>& p,
+            int64_t n,
+            const Worker& worker,
+            const ImageSums& sums) const {
+    const int64_t height = ceil_div(s_.H, p.stride), width = ceil_div(s_.W, p.stride);
+    const T* x = source.x.data + n * s_.H * s_.W * source.x.pitch;
+    for (int64_t row = 0; row < height; ++row) {
+      T* y = p.y.data ? p.y.data + (n * height + row) * width * p.y.pitch : worker.band;
+      const int64_t pitch = p.y.data ? p.y.pitch : s_.C;
+      for_channels<T>(0, s_.C, [&](auto tag, int64_t c) {
+        using V = typename decltype(tag)::type;
+        pool_row<V>(p.pool, s_, p.stride, x + c, source.x.pitch, row, [&](int64_t q, V v) {
+          v.store(y + q * pitch + c);
+        });
+      });
+      if (sums.data) sums.add(row == 0, width, y, pitch);
+    }
+  }
+
+  const CellShape s_;
+  const std::vector<CellSourceForward<T>>& sources_;
+  Carver carver_;
+  PlaneLayout layout_;
+  std::vector<Measured<T>> measured_;  // convolutions, then pools, source by source
+  std::vector<Worker> workers_;
+  T* ones_;  // the weights of a convolution that has none
+};
+
+}  // namespace
+
+template <typename T>
+void cell_source_forward(CpuContext& ctx,
+                         const CellShape& shape,
+                         const std::vector<CellSourceForward<T>>& sources,
+                         std::byte* workspace) {
+  ForwardPass<T>(shape, sources, ctx.threads(), workspace).run(ctx);
+}
+
+template <typename T>
+int64_t cell_source_forward_workspace(const CpuContext& ctx,
+                                      const CellShape& shape,
+                                      const std::vector<CellSourceForward<T>>& sources) {
+  return ForwardPass<T>(shape, sources, ctx.threads(), nullptr).bytes();
+}
+
+#define OCHE_INSTANTIATE(T)                                                                 \
+  template void cell_source_forward(                                                        \
+      CpuContext&, const CellShape&, const std::vector<CellSourceForward<T>>&, std::byte*); \
+  template int64_t cell_source_forward_workspace(                                           \
+      const CpuContext&, const CellShape&, const std::vector<CellSourceForward<T>>&);
+OCHE_INSTANTIATE(float)
+OCHE_INSTANTIATE(double)
+#undef OCHE_INSTANTIATE
+
+}  // namespace oche::kernels

@@ -1,0 +1,82 @@
+// Moments of what the fused cell writes: sums around the first pixel of each image, in double,
+// merged in the order of the images.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/cpu/simd.h"
+#include "kernels/mixed_cell.h"
+
+namespace oche::kernels {
+
+// The sums of one image: for each of C channels where they are centred, the sum and the sum of
+// squares.
+struct ImageSums {
+  static int64_t size(int64_t C) { return 3 * C; }
+  double* data;
+  int64_t C;
+
+  double* centre() const { return data; }
+  double* sum() const { return data + C; }
+  double* squares() const { return data + 2 * C; }
+
+  // Adds `pixels` pixels of C channels, `pitch` apart; the first ones of an image say where the
+  // sums are centred.
+  template <typename T>
+  void add(bool first, int64_t pixels, const T* y, int64_t pitch) const {
+    if (first) {
+      std::copy_n(y, C, centre());
+      std::fill_n(sum(), 2 * C, 0.0);
+    }
+    for_channels<T>(0, C, [&](auto tag, int64_t c) {
+      using V = typename decltype(tag)::type;
+      T lanes[V::kLanes];
+      std::copy_n(centre() + c, V::kLanes, lanes);
+      const V shift = V::load(lanes);
+      V total[2] = {}, squared[2] = {};
+      int64_t i = 0;
+      for (; i + 2 <= pixels; i += 2) {
+#pragma GCC unroll 2
+        for (int k = 0; k < 2; ++k) {
+          const V d{V::load(y + (i + k) * pitch + c).v - shift.v};
+          total[k] = total[k] + d;
+          squared[k] = fma(d, d, squared[k]);
+        }
+      }
+      if (i < pixels) {
+        const V d{V::load(y + i * pitch + c).v - shift.v};
+        total[0] = total[0] + d;
+        squared[0] = fma(d, d, squared[0]);
+      }
+      const auto keep = [&](V v, double* to) {
+        v.store(lanes);
+        for (int l = 0; l < V::kLanes; ++l) to[c + l] += static_cast<double>(lanes[l]);
+      };
+      keep(total[0] + total[1], sum());
+      keep(squared[0] + squared[1], squares());
+    });
+  }
+};
+
+// The moments over N images of `pixels` pixels each, from their sums, which lie one after the
+// other.
+template <typename T>
+void merge_moments(int64_t N, int64_t pixels, int64_t C, double* sums, Moments<T> moments) {
+  const auto count = static_cast<double>(pixels);
+  for (int64_t c = 0; c < C; ++c) {
+    double mean = 0, spread = 0;  // of the images so far: spread sums squared deviations
+    for (int64_t n = 0; n < N; ++n) {
+      const ImageSums image{sums + n * ImageSums::size(C), C};
+      const double offset = image.sum()[c] / count;
+      const double delta = image.centre()[c] + offset - mean;
+      spread += image.squares()[c] - offset * image.sum()[c] +
+                delta * delta * count * static_cast<double>(n) / static_cast<double>(n + 1);
+      mean += delta / static_cast<double>(n + 1);
+    }
+    moments.mean[c] = static_cast<T>(mean);
+    moments.var[c] = static_cast<T>(std::max(spread, 0.0) / (count * static_cast<double>(N)));
+  }
+}
+
+}  // namespace oche::kernels
