@@ -12,8 +12,8 @@ inline constexpr int kOutputs = 8;  // neighbouring outputs that are computed to
 // s. `spacing` is what lies between neighbouring taps; 0 if that varies.
 struct ColumnTaps {
   static constexpr int64_t kMax = 16;
-  int64_t count, spacing;
-  int64_t tap[kMax];
+  int64_t count = 0, spacing = 0;
+  int64_t tap[kMax] = {};
 };
 
 // A row of taps known at compile time, the usual case: all in registers, and each vector of the

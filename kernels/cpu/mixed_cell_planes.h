@@ -65,7 +65,7 @@ struct PlaneLayout {
 
   // How the columns' taps lie from where output 0 reads its first.
   ColumnTaps taps(const GatherAxis& columns) const {
-    ColumnTaps t{.count = columns.taps, .spacing = 0, .tap = {}};
+    ColumnTaps t{.count = columns.taps};
     if (columns.offset_step % scale == 0) t.spacing = columns.offset_step / scale;
     for (int64_t s = 0; s < columns.taps; ++s)
       t.tap[s] = column(columns.offset + s * columns.offset_step) - column(columns.offset);
