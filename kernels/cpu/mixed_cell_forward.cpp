@@ -25,22 +25,26 @@ class ForwardPass {
               int threads,
               std::byte* workspace)
       : s_(shape), sources_(sources), carver_(workspace) {
-    int64_t band = 0;
+    int64_t band = 0, out = s_.C, bytes = 0;
     for (const CellSourceForward<T>& source : sources) {
       for (const CellConvForward<T>& c : source.convs) {
         layout_.reach(cell_axis(c.conv, s_.H), cell_axis(c.conv, s_.W));
         const int64_t width = ceil_div(s_.W, c.conv.stride);
         measure(ceil_div(s_.H, c.conv.stride) * width, c.conv.out, c.moments);
         band = std::max(band, band_rows(width) * width);
+        out = std::max(out, c.conv.out);
+        bytes += s_.N * ceil_div(s_.H, c.conv.stride) * width * c.conv.out * int64_t{sizeof(T)};
       }
       for (const CellPoolForward<T>& p : source.pools) {
         measure(ceil_div(s_.H, p.stride) * ceil_div(s_.W, p.stride), s_.C, p.moments);
         band = std::max(band, ceil_div(s_.W, p.stride));
       }
     }
+    streamed_ = bytes >= kStreamedBytes;
     for (int worker = 0; worker < threads; ++worker) {
-      workers_.push_back(
-          {Planes<T>(layout_, s_.C, carver_), carver_.template take<T>((band + kOutputs) * s_.C)});
+      workers_.push_back({Planes<T>(layout_, s_.C, carver_),
+                          carver_.template take<T>(band * s_.C),
+                          carver_.template take<T>(band * out)});
     }
     ones_ = carver_.template take<T>(s_.C);
   }
@@ -62,7 +66,8 @@ class ForwardPass {
  private:
   struct Worker {
     Planes<T> planes;
-    T* band;  // results of depthwise convolutions, (pixels, C)
+    T* depthwise;  // some results of the depthwise convolution, (pixels, C)
+    T* result;     // and of the whole, (pixels, out), or of a pool, (pixels, C)
   };
 
   void measure(int64_t pixels, int64_t C, Moments<T> moments) {
@@ -95,6 +100,7 @@ class ForwardPass {
     }
     for (const CellPoolForward<T>& p : source.pools)
       pool(source.source, p, n, worker, sums_of(next++, n));
+    stream_fence();
   }
 
   template <typename Taps>
@@ -106,21 +112,23 @@ class ForwardPass {
                 const ImageSums& sums) const {
     const GatherAxis rows = cell_axis(c.conv, s_.H);
     const int64_t width = columns.positions, step = band_rows(width);
-    T* y = c.y.data + n * rows.positions * width * c.y.pitch;
+    Pixels<T> y{c.y.data + n * rows.positions * width * c.y.pitch, c.y.pitch};
     for (int64_t first = 0; first < rows.positions; first += step) {
       const int64_t last = std::min(rows.positions, first + step);
       depthwise_band<Taps>(
-          worker.planes, c.conv, rows, columns, taps, first, last, s_.C, ones_, worker.band);
+          worker.planes, c.conv, rows, columns, taps, first, last, s_.C, ones_, worker.depthwise);
       const int64_t pixels = (last - first) * width;
+      const Pixels<T> near = streamed_ ? Pixels<T>{worker.result, c.conv.out} : y;
       cell_product<T>(pixels,
                       c.conv.out,
                       s_.C,
-                      {worker.band, s_.C, 1},
+                      {worker.depthwise, s_.C, 1},
                       c.conv.pointwise,
                       c.conv.out,
-                      StoreRows<T>{y, c.y.pitch});
-      if (sums.data) sums.add(first == 0, pixels, y, c.y.pitch);
-      y += pixels * c.y.pitch;
+                      StoreRows<T>{near.data, near.pitch});
+      if (sums.data) sums.add(first == 0, pixels, Pixels<const T>{near.data, near.pitch});
+      if (streamed_) stream_pixels(pixels, c.conv.out, near.data, y);
+      y.data += pixels * y.pitch;
     }
   }
 
@@ -132,15 +140,17 @@ class ForwardPass {
     const int64_t height = ceil_div(s_.H, p.stride), width = ceil_div(s_.W, p.stride);
     const T* x = source.x.data + n * s_.H * s_.W * source.x.pitch;
     for (int64_t row = 0; row < height; ++row) {
-      T* y = p.y.data ? p.y.data + (n * height + row) * width * p.y.pitch : worker.band;
-      const int64_t pitch = p.y.data ? p.y.pitch : s_.C;
       for_channels<T>(0, s_.C, [&](auto tag, int64_t c) {
         using V = typename decltype(tag)::type;
         pool_row<V>(p.pool, s_, p.stride, x + c, source.x.pitch, row, [&](int64_t q, V v) {
-          v.store(y + q * pitch + c);
+          v.store(worker.result + q * s_.C + c);
         });
       });
-      if (sums.data) sums.add(row == 0, width, y, pitch);
+      if (sums.data) sums.add(row == 0, width, Pixels<const T>{worker.result, s_.C});
+      if (p.y.data) {
+        T* y = p.y.data + (n * height + row) * width * p.y.pitch;
+        stream_pixels(width, s_.C, worker.result, Pixels<T>{y, p.y.pitch});
+      }
     }
   }
 
@@ -148,6 +158,7 @@ class ForwardPass {
   const std::vector<CellSourceForward<T>>& sources_;
   Carver carver_;
   PlaneLayout layout_;
+  bool streamed_;
   std::vector<Measured<T>> measured_;  // convolutions, then pools, source by source
   std::vector<Worker> workers_;
   T* ones_;  // the weights of a convolution that has none

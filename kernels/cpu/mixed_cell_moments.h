@@ -21,12 +21,11 @@ struct ImageSums {
   double* sum() const { return data + C; }
   double* squares() const { return data + 2 * C; }
 
-  // Adds `pixels` pixels of C channels, `pitch` apart; the first ones of an image say where the
-  // sums are centred.
+  // Adds `pixels` pixels of C channels; the first ones of an image say where the sums are centred.
   template <typename T>
-  void add(bool first, int64_t pixels, const T* y, int64_t pitch) const {
+  void add(bool first, int64_t pixels, Pixels<const T> y) const {
     if (first) {
-      std::copy_n(y, C, centre());
+      std::copy_n(y.data, C, centre());
       std::fill_n(sum(), 2 * C, 0.0);
     }
     for_channels<T>(0, C, [&](auto tag, int64_t c) {
@@ -35,20 +34,17 @@ struct ImageSums {
       std::copy_n(centre() + c, V::kLanes, lanes);
       const V shift = V::load(lanes);
       V total[2] = {}, squared[2] = {};
+      const auto take = [&](int64_t i, int k) {
+        const V d{V::load(y.data + i * y.pitch + c).v - shift.v};
+        total[k] = total[k] + d;
+        squared[k] = fma(d, d, squared[k]);
+      };
       int64_t i = 0;
       for (; i + 2 <= pixels; i += 2) {
-#pragma GCC unroll 2
-        for (int k = 0; k < 2; ++k) {
-          const V d{V::load(y + (i + k) * pitch + c).v - shift.v};
-          total[k] = total[k] + d;
-          squared[k] = fma(d, d, squared[k]);
-        }
+        take(i, 0);
+        take(i + 1, 1);
       }
-      if (i < pixels) {
-        const V d{V::load(y + i * pitch + c).v - shift.v};
-        total[0] = total[0] + d;
-        squared[0] = fma(d, d, squared[0]);
-      }
+      if (i < pixels) take(i, 0);
       const auto keep = [&](V v, double* to) {
         v.store(lanes);
         for (int l = 0; l < V::kLanes; ++l) to[c + l] += static_cast<double>(lanes[l]);
@@ -58,6 +54,31 @@ struct ImageSums {
     });
   }
 };
+
+// Results of one call that are too large for a cache are written past it: nobody reads them before
+// all images are through.
+constexpr int64_t kStreamedBytes = 32 << 20;
+
+// Writes `pixels` pixels, (pixels, C), to their place, past the caches where whole vectors fit.
+template <typename T>
+void stream_pixels(int64_t pixels, int64_t C, const T* from, Pixels<T> to) {
+  for_vector_ranges<T>(0, C, [&](auto tag, int64_t begin, int64_t end) {
+    using V = typename decltype(tag)::type;
+    const auto is_whole = [](auto bytes) { return bytes % sizeof(V) == 0; };
+    const bool fits = is_whole(reinterpret_cast<uintptr_t>(to.data + begin)) &&
+                      is_whole(static_cast<uintptr_t>(to.pitch) * sizeof(T));
+    for (int64_t i = 0; i < pixels; ++i) {
+      for (int64_t c = begin; c < end; c += V::kLanes) {
+        const V v = V::load(from + i * C + c);
+        if (fits) {
+          v.stream(to.data + i * to.pitch + c);
+        } else {
+          v.store(to.data + i * to.pitch + c);
+        }
+      }
+    }
+  });
+}
 
 // The moments over N images of `pixels` pixels each, from their sums, which lie one after the
 // other.

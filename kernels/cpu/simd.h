@@ -44,6 +44,19 @@ struct Vec {
   static Vec load(const T* p) { return {*reinterpret_cast<const Unaligned*>(p)}; }
   static Vec broadcast(T s) { return {s - Native{}}; }
   void store(T* p) const { *reinterpret_cast<Unaligned*>(p) = v; }
+  // Past the caches, where the target can: p is a multiple of the vector's size. Other threads see
+  // it after stream_fence().
+  void stream(T* p) const {
+#ifdef __AVX512F__
+    if constexpr (sizeof(Native) == 64)
+      return _mm512_stream_si512(reinterpret_cast<__m512i*>(p), reinterpret_cast<__m512i>(v));
+#endif
+#ifdef __AVX__
+    if constexpr (sizeof(Native) == 32)
+      return _mm256_stream_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(v));
+#endif
+    store(p);
+  }
 
  private:
   using Unaligned __attribute__((aligned(alignof(T)))) = Native;
@@ -60,7 +73,15 @@ struct Vec<T, 1> {
   static Vec load(const T* p) { return {*p}; }
   static Vec broadcast(T s) { return {s}; }
   void store(T* p) const { *p = v; }
+  void stream(T* p) const { store(p); }
 };
+
+// Orders what was streamed before what follows.
+inline void stream_fence() {
+#ifdef __AVX__
+  _mm_sfence();
+#endif
+}
 
 // The widest vector of T.
 template <typename T>
