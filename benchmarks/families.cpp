@@ -12,6 +12,7 @@ std::vector<Family> all_families() {
                                             random_families(),
                                             optimizer_families(),
                                             cell_families(),
+                                            mixed_cell_families(),
                                             network_families()};
   // The baselines run on the same device.
   if (on_cuda()) {

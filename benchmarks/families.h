@@ -17,7 +17,8 @@ std::vector<Family> pool2d_families();
 std::vector<Family> norm_families();  // batch normalisation, mixed sums
 std::vector<Family> random_families();
 std::vector<Family> optimizer_families();
-std::vector<Family> cell_families();     // primitives, mixed op, cell
+std::vector<Family> cell_families();  // primitives, mixed op, cell
+std::vector<Family> mixed_cell_families();
 std::vector<Family> network_families();  // network, loss, search step
 std::vector<Family> onednn_families();   // baselines; empty where the library is missing
 std::vector<Family> openblas_families();
