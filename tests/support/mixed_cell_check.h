@@ -1,0 +1,322 @@
+// Runs a case of mixed_cell_cases.h through the kernels of either back end and through the
+// reference, on the same data, and holds the results against each other.
+//
+// A Memory says where arrays lie: put(values) copies them there and returns a pointer that stays
+// valid as long as the memory does, get(pointer, n) copies n elements back. HostMemory is the
+// CPU's.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <new>
+
+#include "tests/support/catch.h"
+#include "tests/support/mixed_cell_cases.h"
+#include "tests/support/reference_cell.h"
+#include "tests/support/values.h"
+
+namespace oche {
+
+class HostMemory {
+ public:
+  template <typename T>
+  T* put(const std::vector<T>& values) {
+    const size_t bytes = values.size() * sizeof(T);
+    arrays_.emplace_back(::operator new(bytes, kAlignment));
+    if (bytes > 0) std::memcpy(arrays_.back().get(), values.data(), bytes);
+    return static_cast<T*>(arrays_.back().get());
+  }
+  template <typename T>
+  std::vector<T> get(const T* data, int64_t n) const {
+    return {data, data + n};
+  }
+
+ private:
+  static constexpr std::align_val_t kAlignment{64};
+  struct Free {
+    void operator()(void* p) const { ::operator delete(p, kAlignment); }
+  };
+  std::vector<std::unique_ptr<void, Free>> arrays_;
+};
+
+// What a kernel wrote, and what it must not have written: outputs with all that lies beside them,
+// which stays NaN.
+template <typename T>
+struct CellOutput {
+  std::string name;
+  std::vector<T> values;
+  double terms;  // of the longest sum
+};
+template <typename T>
+using CellOutputs = std::vector<CellOutput<T>>;
+
+// Makes the arrays of a case, the same numbers for every T and Memory.
+template <typename T, typename Memory>
+class CellArrays {
+ public:
+  explicit CellArrays(Memory& memory) : memory_(memory) {}
+
+  T* values(int64_t n, double low, double high) {
+    return memory_.put(as<T>(random_values(n, low, high, ++seed_)));
+  }
+  // Multiples of 1/16, zeros and ties among them: no rounding decides what a relu or a maximum is.
+  kernels::Pixels<const T> image(int64_t pixels, int64_t C, Beside beside) {
+    const int64_t pitch = beside.before + C + beside.after;
+    ref::Values v = random_values(pixels * pitch, -32, 32, ++seed_);
+    for (double& x : v) x = std::floor(x) / 16;
+    return {memory_.put(as<T>(v)) + beside.before, pitch};
+  }
+  // Means that no such number equals.
+  kernels::Moments<const T> moments(int64_t C) {
+    ref::Values mean = random_values(C, -16, 16, ++seed_);
+    for (double& m : mean) m = (std::floor(m) + 0.5) / 16;
+    return {memory_.put(as<T>(mean)), values(C, 0.5, 2)};
+  }
+  // Sums over `pixels` numbers, or over channels too.
+  T* sums(int64_t C, int64_t pixels) {
+    ref::Values v = random_values(C, -1, 1, ++seed_);
+    for (double& s : v) s = std::ldexp(s, std::ilogb(static_cast<double>(pixels)));
+    return memory_.put(as<T>(v));
+  }
+  kernels::CellConv<T> conv(const CellConvCase& c, int64_t C) {
+    kernels::CellConv<T> conv{c.kernel, c.dilation, c.stride, c.offset, c.out};
+    if (c.depthwise) conv.depthwise = values(c.kernel * c.kernel * C, -0.5, 0.5);
+    ref::Values pointwise = random_values(C * c.out, -1, 1, ++seed_);
+    for (double& w : pointwise) w = std::ldexp(w, -std::ilogb(static_cast<double>(C)) / 2);
+    conv.pointwise = memory_.put(as<T>(pointwise));
+    return conv;
+  }
+  kernels::CellIncoming<T> incoming(int64_t pixels, int64_t C, bool weight, Beside beside = {}) {
+    const kernels::Pixels<const T> g = image(pixels, C, beside);
+    return {g, weight ? values(1, 0.25, 1) : nullptr, sums(C, pixels), sums(C, pixels)};
+  }
+
+  T* output(const std::string& name, int64_t n, double terms) {
+    T* data = memory_.put(poison<T>(n));
+    read_.push_back([this, name, data, n, terms] {
+      return CellOutput<T>{name, memory_.get(data, n), terms};
+    });
+    return data;
+  }
+  kernels::Pixels<T> output(
+      const std::string& name, int64_t pixels, int64_t C, Beside beside, double terms) {
+    const int64_t pitch = beside.before + C + beside.after;
+    return {output(name, pixels * pitch, terms) + beside.before, pitch};
+  }
+  CellOutputs<T> read() const {
+    CellOutputs<T> outputs;
+    for (const auto& f : read_) outputs.push_back(f());
+    return outputs;
+  }
+
+ private:
+  Memory& memory_;
+  uint32_t seed_ = 0;
+  std::vector<std::function<CellOutput<T>()>> read_;
+};
+
+inline int64_t pixels(const kernels::CellShape& s, int64_t stride = 1) {
+  return s.N * kernels::ceil_div(s.H, stride) * kernels::ceil_div(s.W, stride);
+}
+
+// Each run makes the arrays of the case and gives them to `kernel`, called as the reference is.
+template <typename T, typename Memory, typename Kernel>
+CellOutputs<T> run_source_forward(Memory& memory, const CellSourcesCase& c, const Kernel& kernel) {
+  CellArrays<T, Memory> arrays(memory);
+  const kernels::CellShape& s = c.shape;
+  std::vector<kernels::CellSourceForward<T>> sources;
+  for (const CellSourceCase& from : c.sources) {
+    kernels::CellSourceForward<T> source;
+    source.source.x = arrays.image(pixels(s), s.C, from.x);
+    if (from.moments) source.source.moments = arrays.moments(s.C);
+    for (const CellConvCase& f : from.convs) {
+      const int64_t M = pixels(s, f.stride);
+      const double terms = static_cast<double>(s.C * f.kernel * f.kernel);
+      kernels::CellConvForward<T> conv{arrays.conv(f, s.C), {}, {}};
+      conv.y = arrays.output("y", M, f.out, f.y, terms);
+      if (f.moments) {
+        conv.moments = {arrays.output("mean", f.out, terms), arrays.output("var", f.out, terms)};
+      }
+      source.convs.push_back(conv);
+    }
+    for (const CellPoolCase& f : from.pools) {
+      kernels::CellPoolForward<T> pool{f.pool, f.stride, {}, {}};
+      if (f.y) pool.y = arrays.output("pooled", pixels(s, f.stride), s.C, f.beside, 1);
+      if (f.moments)
+        pool.moments = {arrays.output("pooled mean", s.C, 1), arrays.output("pooled var", s.C, 1)};
+      source.pools.push_back(pool);
+    }
+    sources.push_back(source);
+  }
+  kernel(s, sources);
+  return arrays.read();
+}
+
+template <typename T, typename Memory, typename Kernel>
+CellOutputs<T> run_source_backward(Memory& memory, const CellSourcesCase& c, const Kernel& kernel) {
+  CellArrays<T, Memory> arrays(memory);
+  const kernels::CellShape& s = c.shape;
+  std::vector<kernels::CellSourceBackward<T>> sources;
+  for (const CellSourceCase& from : c.sources) {
+    kernels::CellSourceBackward<T> source;
+    source.source.x = arrays.image(pixels(s), s.C, from.x);
+    if (from.moments) source.source.moments = arrays.moments(s.C);
+    double terms = 1;
+    for (const CellConvCase& f : from.convs) {
+      const int64_t M = pixels(s, f.stride);
+      terms += static_cast<double>(f.out * f.kernel * f.kernel);
+      kernels::CellConvBackward<T> conv;
+      conv.conv = arrays.conv(f, s.C);
+      conv.y = arrays.image(M, f.out, f.y);
+      conv.moments = arrays.moments(f.out);
+      conv.incoming = arrays.incoming(M, f.out, f.weight, f.y);
+      const auto across = static_cast<double>(M + f.out + f.kernel * f.kernel);
+      if (f.depthwise && f.grad_depthwise)
+        conv.grad_depthwise = arrays.output("grad_depthwise", f.kernel * f.kernel * s.C, across);
+      if (f.grad_pointwise)
+        conv.grad_pointwise = arrays.output("grad_pointwise", s.C * f.out, across);
+      source.convs.push_back(conv);
+    }
+    for (const CellPoolCase& f : from.pools) {
+      kernels::CellPoolBackward<T> pool{f.pool, f.stride, arrays.moments(s.C), {}};
+      for (int64_t i = 0; i < f.incoming; ++i) {
+        terms += 9;
+        pool.incoming.push_back(arrays.incoming(pixels(s, f.stride), s.C, true, f.beside));
+      }
+      source.pools.push_back(pool);
+    }
+    for (int64_t i = 0; i < from.skips; ++i)
+      source.skips.push_back({arrays.image(pixels(s), s.C, from.x), arrays.values(1, 0.25, 1)});
+    if (from.initial) source.initial = arrays.image(pixels(s), s.C, from.x);
+    source.grad = arrays.output("grad", pixels(s), s.C, from.x, terms);
+    if (from.sums) {
+      terms += static_cast<double>(pixels(s));
+      source.sum_g = arrays.output("sum_g", s.C, terms);
+      source.sum_gx = arrays.output("sum_gx", s.C, terms);
+    }
+    sources.push_back(source);
+  }
+  kernel(s, sources);
+  return arrays.read();
+}
+
+// The table of weights has places that no term has; their gradients are not touched.
+template <typename T, typename Memory, typename Kernel>
+CellOutputs<T> run_node(Memory& memory, const CellNodeCase& c, const Kernel& kernel) {
+  CellArrays<T, Memory> arrays(memory);
+  const kernels::CellShape& s = c.shape;
+  const auto K = static_cast<int64_t>(c.terms.size());
+  std::vector<kernels::CellTerm<T>> terms;
+  for (const CellTermCase& from : c.terms) {
+    kernels::CellTerm<T> term{from.kind, arrays.image(pixels(s), s.C, from.x), {}, 0};
+    if (from.kind != kernels::CellTermKind::kIdentity) term.moments = arrays.moments(s.C);
+    term.place = 2 * (K - static_cast<int64_t>(terms.size())) - 1;
+    terms.push_back(term);
+  }
+  kernel(arrays, s, terms);
+  return arrays.read();
+}
+template <typename T, typename Memory, typename Kernel>
+CellOutputs<T> run_node_forward(Memory& memory, const CellNodeCase& c, const Kernel& kernel) {
+  return run_node<T>(memory, c, [&](auto& arrays, const auto& s, const auto& terms) {
+    const auto K = static_cast<int64_t>(terms.size());
+    const T* weights = arrays.values(2 * K, -1, 1);
+    kernel(s, terms, weights, arrays.output("y", pixels(s), s.C, c.y, static_cast<double>(K)));
+  });
+}
+template <typename T, typename Memory, typename Kernel>
+CellOutputs<T> run_node_reduce(Memory& memory, const CellNodeCase& c, const Kernel& kernel) {
+  return run_node<T>(memory, c, [&](auto& arrays, const auto& s, const auto& terms) {
+    const auto K = static_cast<int64_t>(terms.size());
+    const auto M = static_cast<double>(pixels(s)), C = static_cast<double>(s.C);
+    const kernels::Pixels<const T> g = arrays.image(pixels(s), s.C, c.y);
+    T* sums = arrays.output("sums", (1 + K) * s.C, M);
+    kernel(
+        s, terms, g, sums, c.grad_weights ? arrays.output("grad_weights", 2 * K, M * C) : nullptr);
+  });
+}
+
+// The same by the kernels of ctx's back end.
+template <typename T, typename Memory>
+std::byte* cell_workspace(Memory& memory, int64_t bytes) {
+  return memory.put(std::vector<std::byte>(bytes, std::byte{0xff}));
+}
+template <typename T, typename Context, typename Memory>
+CellOutputs<T> source_forward(Context& ctx, Memory& memory, const CellSourcesCase& c) {
+  return run_source_forward<T>(memory, c, [&](const auto& shape, const auto& sources) {
+    const int64_t bytes = kernels::cell_source_forward_workspace<T>(ctx, shape, sources);
+    kernels::cell_source_forward<T>(ctx, shape, sources, cell_workspace<T>(memory, bytes));
+  });
+}
+template <typename T, typename Context, typename Memory>
+CellOutputs<T> source_backward(Context& ctx, Memory& memory, const CellSourcesCase& c) {
+  return run_source_backward<T>(memory, c, [&](const auto& shape, const auto& sources) {
+    const int64_t bytes = kernels::cell_source_backward_workspace<T>(ctx, shape, sources);
+    kernels::cell_source_backward<T>(ctx, shape, sources, cell_workspace<T>(memory, bytes));
+  });
+}
+template <typename T, typename Context, typename Memory>
+CellOutputs<T> node_forward(Context& ctx, Memory& memory, const CellNodeCase& c) {
+  return run_node_forward<T>(
+      memory, c, [&](const auto& shape, const auto& terms, const T* weights, auto y) {
+        kernels::cell_node_forward<T>(ctx, shape, terms, weights, y);
+      });
+}
+template <typename T, typename Context, typename Memory>
+CellOutputs<T> node_reduce(Context& ctx, Memory& memory, const CellNodeCase& c) {
+  return run_node_reduce<T>(
+      memory, c, [&](const auto& shape, const auto& terms, auto g, T* sums, T* grad_weights) {
+        const auto K = static_cast<int64_t>(terms.size());
+        const int64_t doubles = kernels::cell_node_reduce_workspace(ctx, shape, K);
+        double* workspace = memory.put(poison<double>(doubles));
+        kernels::cell_node_reduce<T>(ctx, shape, terms, g, sums, grad_weights, workspace);
+      });
+}
+
+// By the reference.
+inline CellOutputs<double> reference_source_forward(const CellSourcesCase& c) {
+  HostMemory memory;
+  return run_source_forward<double>(memory, c, ref::cell_source_forward<double>);
+}
+inline CellOutputs<double> reference_source_backward(const CellSourcesCase& c) {
+  HostMemory memory;
+  return run_source_backward<double>(memory, c, ref::cell_source_backward<double>);
+}
+inline CellOutputs<double> reference_node_forward(const CellNodeCase& c) {
+  HostMemory memory;
+  return run_node_forward<double>(memory, c, ref::cell_node_forward<double>);
+}
+inline CellOutputs<double> reference_node_reduce(const CellNodeCase& c) {
+  HostMemory memory;
+  return run_node_reduce<double>(memory, c, ref::cell_node_reduce<double>);
+}
+
+// CHECKs that each number of `got` is within rounding of `want`, relative to the largest of its
+// array or 1, and that what lies beside the outputs was not written.
+template <typename T>
+void check_cell_outputs(const CellOutputs<T>& got, const CellOutputs<double>& want) {
+  REQUIRE(got.size() == want.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    CAPTURE(i, got[i].name);
+    double scale = 1;
+    for (double v : want[i].values) {
+      if (std::isfinite(v)) scale = std::max(scale, std::abs(v));
+    }
+    std::vector<double> scaled_got, scaled_want;
+    for (T v : got[i].values) scaled_got.push_back(v / scale);
+    for (double v : want[i].values) scaled_want.push_back(v / scale);
+    CHECK(worst_error(scaled_got, scaled_want) <= kEpsilon<T> * (64 + want[i].terms));
+  }
+}
+
+// All numbers one after another, for comparisons of bits.
+template <typename T>
+std::vector<T> flat(const CellOutputs<T>& outputs) {
+  std::vector<T> all;
+  for (const CellOutput<T>& o : outputs) all.insert(all.end(), o.values.begin(), o.values.end());
+  return all;
+}
+
+}  // namespace oche
