@@ -33,6 +33,10 @@ class CudaContext {
   size_t shared_bytes() const { return shared_bytes_; }  // the most that a block may ask for
   // One word of device memory, for kernels that answer with a number.
   int* answer() const { return static_cast<int*>(answer_); }
+  // kTickets words that are 0 before and after each kernel: what its blocks count themselves with,
+  // to find out which of them is the last (kernels/cuda/merges.cuh).
+  static constexpr int kTickets = 1024;
+  unsigned* tickets() const { return static_cast<unsigned*>(answer_) + 1; }
   // What may compute in place of our kernels (kernels/cuda/libraries.h).
   cuda::Libraries& libraries() { return *libraries_; }
 

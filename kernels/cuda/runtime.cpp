@@ -236,7 +236,11 @@ CudaContext::CudaContext(int device)
   uint64_t all = ~uint64_t{0};
   CUDA_CHECK(cudaMemPoolSetAttribute(cuda::pool_of(device), cudaMemPoolAttrReleaseThreshold, &all));
   CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
-  if (const cudaError_t code = cudaMalloc(&answer_, sizeof(int)); code != cudaSuccess) {
+  const size_t words = 1 + kTickets;
+  cudaError_t code = cudaMalloc(&answer_, words * sizeof(int));
+  if (code == cudaSuccess) code = cudaMemsetAsync(answer_, 0, words * sizeof(int), stream_);
+  if (code != cudaSuccess) {
+    cudaFree(answer_);
     cudaStreamDestroy(stream_);
     CUDA_CHECK(code);
   }

@@ -8,6 +8,11 @@ set(cuda_kernel_sources
   cuda/conv2d_direct.cu
   cuda/elementwise.cu
   cuda/gemm.cu
+  cuda/mixed_cell_backward.cu
+  cuda/mixed_cell_forward.cu
+  cuda/mixed_cell_gather.cu
+  cuda/mixed_cell_node.cu
+  cuda/mixed_cell_units.cu
   cuda/mixed_sum.cu
   cuda/optimizer.cu
   cuda/peak.cu

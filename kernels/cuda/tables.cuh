@@ -10,9 +10,9 @@
 namespace oche::kernels::cuda {
 
 // The tensors of a launch. The parameters of a kernel are at most 4 KiB on every driver.
-template <typename Entry>
+template <typename Entry, int kBytes = 3600>
 struct Table {
-  static constexpr int kEntries = 3600 / (sizeof(Entry) + sizeof(unsigned));
+  static constexpr int kEntries = kBytes / (sizeof(Entry) + sizeof(unsigned));
   int count;
   unsigned begin[kEntries + 1];  // the first block of each, and the number of all
   Entry entry[kEntries];

@@ -1,0 +1,239 @@
+// What the kernels of a fused cell share (kernels/mixed_cell.h). A block of kBlockSize threads has
+// a tile of pixels and `vectors` vectors of channels, 4, 8 or 16: a thread has one vector of four
+// pixels, which lie as far apart as the block has threads for that vector.
+#pragma once
+
+#include <vector>
+
+#include "kernels/cuda/channels.cuh"
+#include "kernels/cuda/tables.cuh"
+#include "kernels/mixed_cell.h"
+
+namespace oche::kernels::cuda {
+
+constexpr int kPixelsOfThread = 4;
+constexpr int kMostVectors = 16;
+
+// Vectors of a tile for so many channels; more of them take several tiles.
+template <typename T>
+int cell_vectors(int64_t channels) {
+  int vectors = 4;
+  while (vectors < kMostVectors && vectors * kWidth<T> < channels) vectors *= 2;
+  return vectors;
+}
+inline int tile_pixels(int vectors) {
+  return kPixelsOfThread * kBlockSize / vectors;
+}
+template <typename T>
+int channel_chunks(int64_t channels, int vectors) {
+  return static_cast<int>(ceil_div(channels, vectors * kWidth<T>));
+}
+
+struct TileThread {
+  int vectors, vector, group, groups;
+  __device__ explicit TileThread(int vectors_of_tile)
+      : vectors(vectors_of_tile),
+        vector(static_cast<int>(threadIdx.x) % vectors),
+        group(static_cast<int>(threadIdx.x) / vectors),
+        groups(kBlockSize / vectors) {}
+  __device__ int pixels() const { return kPixelsOfThread * groups; }
+  __device__ int pixel(int i) const { return group + i * groups; }
+};
+
+// Of the sources of a call.
+struct CellExtents {
+  explicit CellExtents(const CellShape& s)
+      : N(s.N),
+        H(static_cast<int>(s.H)),
+        W(static_cast<int>(s.W)),
+        C(static_cast<int>(s.C)),
+        eps(s.eps) {}
+  int64_t N;
+  int H, W, C;
+  double eps;
+};
+inline int64_t cell_pixels(const CellShape& s, int64_t stride = 1) {
+  return s.N * ceil_div(s.H, stride) * ceil_div(s.W, stride);
+}
+
+// Pixel i of N images of `rows` x `columns`.
+struct CellPixel {
+  int64_t n;
+  int row, column;
+  __device__ CellPixel(int64_t i, int rows, int columns) {
+    column = static_cast<int>(take(i, columns));
+    row = static_cast<int>(take(i, rows));
+    n = i;
+  }
+};
+
+// An image as it is normalised where it is read; mean nullptr: as it is.
+template <typename T>
+struct CellView {
+  const T *data = nullptr, *mean = nullptr, *var = nullptr;
+  int64_t pitch = 0;
+
+  CellView() = default;
+  CellView(Pixels<const T> x, Moments<const T> m)
+      : data(x.data), mean(m.mean), var(m.var), pitch(x.pitch) {}
+};
+
+template <typename T>
+__device__ T inverse_deviation(T var, double eps) {
+  return 1 / std::sqrt(var + static_cast<T>(eps));
+}
+
+// The normalisation of the `count` channels from `channel` on.
+template <typename T>
+struct Normalisation {
+  Vec<T> mean, rstd;
+
+  __device__ Normalisation(const CellView<T>& x, int channel, int count, double eps) {
+#pragma unroll
+    for (int j = 0; j < Vec<T>::kWidth; ++j) {
+      const bool some = x.mean && j < count;
+      mean[j] = some ? x.mean[channel + j] : T(0);
+      rstd[j] = some ? inverse_deviation(x.var[channel + j], eps) : T(1);
+    }
+  }
+  __device__ Vec<T> operator()(Vec<T> x) const {
+#pragma unroll
+    for (int j = 0; j < Vec<T>::kWidth; ++j) x[j] = (x[j] - mean[j]) * rstd[j];
+    return x;
+  }
+};
+
+// A CellConv as kernels read it.
+template <typename T>
+struct CellTaps {
+  const T *depthwise = nullptr, *pointwise = nullptr;
+  short kernel = 1, dilation = 1, stride = 1, offset = 0;
+  int out = 0;
+
+  CellTaps() = default;
+  explicit CellTaps(const CellConv<T>& c)
+      : depthwise(c.depthwise),
+        pointwise(c.pointwise),
+        kernel(static_cast<short>(c.kernel)),
+        dilation(static_cast<short>(c.dilation)),
+        stride(static_cast<short>(c.stride)),
+        offset(static_cast<short>(c.offset)),
+        out(static_cast<int>(c.out)) {}
+};
+
+// The depthwise convolution of relu(normalised(x)) at a pixel of its output.
+template <bool kVector, typename T>
+__device__ Vec<T> depthwise_at(const CellExtents& e,
+                               const CellView<T>& x,
+                               const CellTaps<T>& taps,
+                               const Normalisation<T>& normalised,
+                               const CellPixel& at,
+                               int channel,
+                               int count) {
+  constexpr int kWide = Vec<T>::kWidth;
+  Vec<T> sum{};
+  for (int r = 0; r < taps.kernel; ++r) {
+    const int h = at.row * taps.stride + taps.offset + r * taps.dilation;
+    if (h < 0 || h >= e.H) continue;
+    for (int s = 0; s < taps.kernel; ++s) {
+      const int w = at.column * taps.stride + taps.offset + s * taps.dilation;
+      if (w < 0 || w >= e.W) continue;
+      const int64_t from = ((at.n * e.H + h) * e.W + w) * x.pitch + channel;
+      Vec<T> v = normalised(load_channels<kVector, kWide>(x.data + from, count));
+      v = gated(v, v);
+      if (!taps.depthwise) return v;
+      const int64_t tap = static_cast<int64_t>(r * taps.kernel + s) * e.C + channel;
+      sum = fma(v, load_channels<kVector, kWide>(taps.depthwise + tap, count), sum);
+    }
+  }
+  return sum;
+}
+
+// The part of a 3x3 window around `centre` that lies in the image along one axis.
+struct PoolReach {
+  int begin, end;
+  __device__ PoolReach(int centre, int extent)
+      : begin(centre > 0 ? centre - 1 : 0), end(centre + 2 < extent ? centre + 2 : extent) {}
+  __device__ int size() const { return end - begin; }
+};
+
+// The value of a pool at a pixel of its output; of a maximum, also which of the nine taps it is.
+template <bool kVector, typename T>
+__device__ Vec<T> pooled_at(const CellExtents& e,
+                            const T* x,
+                            int64_t pitch,
+                            CellPool pool,
+                            int stride,
+                            const CellPixel& at,
+                            int channel,
+                            int count,
+                            Vec<uint8_t, Vec<T>::kWidth>* winner = nullptr) {
+  constexpr int kWide = Vec<T>::kWidth;
+  const PoolReach rows(at.row * stride, e.H), columns(at.column * stride, e.W);
+  Vec<T> value{};
+  bool first = true;
+  for (int h = rows.begin; h < rows.end; ++h) {
+    for (int w = columns.begin; w < columns.end; ++w) {
+      const Vec<T> v =
+          load_channels<kVector, kWide>(x + ((at.n * e.H + h) * e.W + w) * pitch + channel, count);
+      const int tap = (h - at.row * stride + 1) * 3 + w - at.column * stride + 1;
+#pragma unroll
+      for (int j = 0; j < kWide; ++j) {
+        if (pool == CellPool::kAverage) {
+          value[j] += v[j];
+        } else if (first || !(v[j] <= value[j] || value[j] != value[j])) {  // as a NaN wins
+          value[j] = v[j];
+          if (winner) (*winner)[j] = static_cast<uint8_t>(tap);
+        }
+      }
+      first = false;
+    }
+  }
+  if (pool == CellPool::kAverage) {
+    const T size = static_cast<T>(rows.size() * columns.size());
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) value[j] /= size;
+  }
+  return value;
+}
+
+// What a launch works on, up to a limit that keeps its parameters within 4 KiB.
+template <typename Unit>
+using CellTable = Table<Unit, 3900>;
+
+// body(table) for the tables that hold all `units`, of which each takes `unit.n` blocks; the
+// `unit.follow` after a unit belong to it and share its table.
+template <typename Unit, typename Body>
+void for_cell_tables(const std::vector<Unit>& units, const Body& body) {
+  CellTable<Unit> table{};
+  const auto flush = [&] {
+    if (table.count > 0) body(table);
+    table.count = 0;
+  };
+  for (size_t i = 0; i < units.size(); ++i) {
+    if (table.count + 1 + units[i].follow > CellTable<Unit>::kEntries) flush();
+    table.entry[table.count] = units[i];
+    table.begin[table.count + 1] = table.begin[table.count] + static_cast<unsigned>(units[i].n);
+    ++table.count;
+  }
+  flush();
+}
+
+// Parts of a workspace one after another, each aligned to 64 bytes; without memory it only adds up.
+class CellWorkspace {
+ public:
+  explicit CellWorkspace(std::byte* memory) : memory_(memory) {}
+  template <typename T>
+  T* take(int64_t n) {
+    T* const at = memory_ ? reinterpret_cast<T*>(memory_ + bytes_) : nullptr;
+    bytes_ += ceil_div(n * static_cast<int64_t>(sizeof(T)), 64) * 64;
+    return at;
+  }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  std::byte* memory_;
+  int64_t bytes_ = 0;
+};
+
+}  // namespace oche::kernels::cuda

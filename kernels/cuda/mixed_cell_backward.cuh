@@ -1,0 +1,86 @@
+// The two kernels of the backward pass of a cell's sources on a CUDA device.
+//   cell_unit_backward_kernel  what reaches the depthwise output z of each convolution and the
+//                              values of each pool, and the weights' gradients in parts
+//   cell_gather_kernel         gathers that for each pixel of a source, and adds up the parts
+// Between them z's gradients lie in the workspace: neither repeats the other's work at the edges of
+// a tile, and both fill the device with tiles of all units at once.
+#pragma once
+
+#include "kernels/cuda/mixed_cell.cuh"
+
+namespace oche::kernels::cuda {
+
+// A convolution or one consumer of a pool; the `follow` units after a pool's are its other
+// consumers, of which only g to sum_gx count.
+template <typename T>
+struct BackwardUnit {
+  int n = 0, follow = 0;  // blocks; pixels' blocks * chunks of channels
+  CellView<T> x, y;       // of a pool, y's moments
+  CellTaps<T> taps;       // of a pool, the stride and the channels
+  const T *g = nullptr, *weight = nullptr, *sum_g = nullptr, *sum_gx = nullptr;
+  T* grad = nullptr;          // of z (pixels of y, C), or of the pool's values
+  uint8_t* winner = nullptr;  // of a maximum: which tap it is
+  T* partials = nullptr;      // (blocks of pixels, depthwise_columns + pointwise_columns)
+  int64_t pitch = 0;          // of g
+  short pool = -1;            // a CellPool, or a convolution
+  bool add = false;           // to what is in grad
+  bool wants_depthwise = false, wants_pointwise = false;
+  short vectors = 0, steps = 1;  // tiles of a block
+
+  __host__ __device__ int depthwise_columns(int C) const {
+    return wants_depthwise ? taps.kernel * taps.kernel * C : 0;
+  }
+  __host__ __device__ int pointwise_columns(int C) const {
+    return wants_pointwise ? C * taps.out : 0;
+  }
+  __host__ __device__ int partial_columns(int C) const {
+    return depthwise_columns(C) + pointwise_columns(C);
+  }
+};
+
+// What the gradient of a source is made of.
+template <typename T>
+struct GatherTerm {
+  const T* grad = nullptr;    // of a convolution's z, of a pool's values, or of a node
+  const T* weight = nullptr;  // depthwise, or of a skip
+  const uint8_t* winner = nullptr;
+  int64_t pitch = 0;
+  short kernel = 1, dilation = 1, stride = 1, offset = 0;
+  enum Kind { kConv, kMaxPool, kAveragePool, kSkip } kind = kConv;
+};
+template <typename T>
+struct GatherSource {
+  CellView<T> x;
+  const T* initial = nullptr;
+  T* grad = nullptr;
+  T *sum_g = nullptr, *sum_gx = nullptr;
+  double* partials = nullptr;  // (tiles, 2, C)
+  int64_t initial_pitch = 0, pitch = 0;
+  int first = 0, count = 0;  // of its terms
+};
+// Sums over blocks of pixels: columns of the depthwise weights, then of the pointwise ones.
+template <typename T>
+struct GatherWeights {
+  const T* partials = nullptr;
+  T *depthwise = nullptr, *pointwise = nullptr;
+  int rows = 0, depthwise_columns = 0, columns = 0,
+      begin = 0;  // the first block, from the sources'
+};
+template <typename T>
+struct GatherTable {
+  static constexpr int kSources = 10, kTerms = 34, kWeights = 18;
+  int sources = 0, terms = 0, weights = 0;
+  int blocks_of_source = 0, blocks_of_weights = 0, vectors = 0;
+  GatherSource<T> source[kSources];
+  GatherTerm<T> term[kTerms];
+  GatherWeights<T> weight[kWeights];
+
+  int blocks() const { return sources * blocks_of_source + blocks_of_weights; }
+};
+
+template <typename T>
+void launch_units(CudaContext&, const CellShape&, const CellTable<BackwardUnit<T>>&);
+template <typename T>
+void launch_gather(CudaContext&, const CellShape&, const GatherTable<T>&);
+
+}  // namespace oche::kernels::cuda
