@@ -88,7 +88,7 @@ class BackwardPass {
       workers_.push_back({Planes<T>(layout_, s_.C, carver_),
                           Planes<T>(result_layout_, s_.C, carver_),
                           Planes<T>(plain_layout(s_), s_.C, carver_),
-                          Planes<T>(plain_layout(s_, 1), s_.C, carver_),
+                          PoolPlanes<T>(s_, carver_),
                           carver_.template take<T>((band + kOutputs) * s_.C),
                           carver_.template take<T>((band + kOutputs) * out)});
     }
@@ -123,9 +123,10 @@ class BackwardPass {
  private:
   struct Worker {
     Planes<T> source, result;  // the source; the gradient of a depthwise convolution's result
-    Planes<T> sum, extra;      // the gradients of the rectified source and of its pools
-    T* depthwise;              // results of the depthwise convolution, (pixels, C)
-    T* grad_y;                 // (pixels, out)
+    Planes<T> sum;             // the gradient of the rectified source
+    PoolPlanes<T> pools;
+    T* depthwise;  // results of the depthwise convolution, (pixels, C)
+    T* grad_y;     // (pixels, out)
   };
 
   // The axis of results as they lie in their planes, with zeros up to a multiple of kOutputs.
@@ -164,14 +165,13 @@ class BackwardPass {
     }
     worker.source.clear();
     worker.result.clear();
+    if (!source.pools.empty()) worker.pools.clear();
     const int64_t end = std::min(s_.N, (block + 1) * per_block_);
     for (int64_t n = block * per_block_; n < end; ++n) {
       load_source(s_, source.source, n, worker.source);
       worker.sum.clear();
       for (const Unit<T>& unit : units_[index]) convolution(unit, n, block, worker);
-      worker.extra.clear();
-      extras_[index].add_pools(n, worker.extra);
-      extras_[index].finish(n, worker.source, worker.sum, worker.extra, sums);
+      extras_[index].finish(n, worker.source, worker.sum, worker.pools, sums);
     }
   }
 

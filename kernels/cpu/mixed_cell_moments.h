@@ -5,8 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/cpu/simd.h"
-#include "kernels/mixed_cell.h"
+#include "kernels/cpu/mixed_cell_planes.h"
 
 namespace oche::kernels {
 
@@ -45,12 +44,8 @@ struct ImageSums {
         take(i + 1, 1);
       }
       if (i < pixels) take(i, 0);
-      const auto keep = [&](V v, double* to) {
-        v.store(lanes);
-        for (int l = 0; l < V::kLanes; ++l) to[c + l] += static_cast<double>(lanes[l]);
-      };
-      keep(total[0] + total[1], sum());
-      keep(squared[0] + squared[1], squares());
+      add_lanes(total[0] + total[1], sum() + c);
+      add_lanes(squared[0] + squared[1], squares() + c);
     });
   }
 };

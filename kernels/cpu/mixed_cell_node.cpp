@@ -137,13 +137,6 @@ void reduce_terms(const Terms<T>& terms,
   for (int t = 0; t < kCount; ++t) sums[t] = sum[t];
 }
 
-template <typename V>
-void add_lanes(V v, double* to) {
-  typename V::Scalar lanes[V::kLanes];
-  v.store(lanes);
-  for (int l = 0; l < V::kLanes; ++l) to[l] += static_cast<double>(lanes[l]);
-}
-
 // The sums of an image: of g, then of g * (term_k - mean) for each term.
 template <typename T>
 void reduce_image(

@@ -194,6 +194,14 @@ void depthwise_band(const Planes<T>& source,
   });
 }
 
+// to[l] += lane l.
+template <typename V>
+void add_lanes(V v, double* to) {
+  typename V::Scalar lanes[V::kLanes];
+  v.store(lanes);
+  for (int l = 0; l < V::kLanes; ++l) to[l] += static_cast<double>(lanes[l]);
+}
+
 // 1 / sqrt(var + eps) for each channel.
 template <typename T>
 void inverse_deviations(int64_t C, double eps, const T* var, T* rstd) {

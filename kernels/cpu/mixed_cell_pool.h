@@ -9,16 +9,13 @@
 
 namespace oche::kernels {
 
-// Where `candidate` wins over the maximum so far: a later equal one does not, a NaN does.
-template <typename V>
-auto wins(V candidate, V best) {
-  return (candidate.v > best.v) | (candidate.v != candidate.v);
-}
-
+// Of two maxima the first unless the second is larger or a NaN; or the sum. (Two selections, each
+// by one comparison: of comparisons joined together compilers make poor code.)
 template <CellPool kPool, typename V>
 V pool_join(V a, V b) {
-  if constexpr (kPool == CellPool::kMax) return {wins(b, a) ? b.v : a.v};
-  return a + b;
+  if constexpr (kPool == CellPool::kAverage) return a + b;
+  const V larger{b.v > a.v ? b.v : a.v};
+  return {b.v != b.v ? b.v : larger.v};
 }
 
 // target(q, v) receives pixel q of row p of the pool of an image, `x` at the first channel of the
