@@ -2,7 +2,7 @@
 """Runs ours and PyTorch in turn and prints ratios of time and peak memory.
 
     benchmarks/compare_pytorch.py step --layers 5 --channels 8 --batch 32     # whole search steps
-    benchmarks/compare_pytorch.py primitives                                  # forward and backward of each candidate
+    benchmarks/compare_pytorch.py parts                                       # forward and backward of candidates, edge, cell
     benchmarks/compare_pytorch.py step --python venv/bin/python --python /usr/bin/python3 --order 1 2 --threads 1 2
     benchmarks/compare_pytorch.py step --device cuda --modes channels_last graph+tf32
 
@@ -25,7 +25,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 MODES = {"cpu": ("eager", "channels_last", "compile")}  # as in peers/peer_modes.py, which needs torch
 MODES["cuda"] = MODES["cpu"] + ("tf32", "graph", "graph+tf32", "compile+tf32", "compile+graph", "compile+graph+tf32")
 STAGES = ((16, 32), (32, 16), (64, 8))
-PRIMITIVES = ("max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5")
+PARTS = ("max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5",
+         "mixed_op", "cell")
 
 
 class Failed(Exception):
@@ -44,8 +45,9 @@ def ours(a, order, threads):
     if a.what == "step":
         names = {"search step": f"search_step/layers:{a.layers}/channels:{a.channels}/batch:{a.batch}/order:{order}"}
     else:
-        names = {f"{p} {c}@{side}x{side}": f"{p}/n:{a.batch}/h:{side}/w:{side}/c:{c}/stride:1/backward:1"
-                 for p in a.primitives for c, side in STAGES}
+        kind = {"cell": "reduction:0/backward:1/fuse:1", "mixed_op": "stride:1/backward:1/fuse:1"}
+        names = {f"{p} {c}@{side}x{side}": f"{p}/n:{a.batch}/h:{side}/w:{side}/c:{c}/{kind.get(p, 'stride:1/backward:1')}"
+                 for p in a.parts for c, side in STAGES}
     command = [a.binary, *names.values(), "--threads", threads, "--repetitions", a.repetitions, "--min-time", "1e-9",
                "--json", "--quiet"]  # one call a repetition
     if a.device != "cpu":
@@ -64,7 +66,7 @@ def peer(a, python, mode, order, threads):
     if a.what == "step":
         what = ["darts_torch.py", "--layers", a.layers, "--channels", a.channels, "--order", order]
     else:
-        what = ["darts_primitives.py", "--candidates", ",".join(a.primitives)]
+        what = ["darts_parts.py", "--parts", ",".join(a.parts)]
     text = output([python, HERE / "peers" / what[0], *what[1:], "--batch", a.batch, "--threads", threads,
                    "--device", a.device, "--mode", mode, "--warmup", a.warm_up, "--reps", a.repetitions])
     row = json.loads(text.strip().splitlines()[-1])
@@ -122,7 +124,7 @@ def compare(a, order, threads):
             entry["best_peer"] = best
         if peers and "oche" in figures:
             entry["time_over_oche"] = peers[best]["ms"]["median"] / figures["oche"]["ms"]["median"]
-            if a.what == "step":  # of primitives a process runs them all
+            if a.what == "step":  # of parts a process runs them all
                 entry["memory_over_oche"] = peers[best][memory] / figures["oche"][memory]
         rows.append(entry)
     return rows, failures
@@ -145,7 +147,7 @@ def table(rows):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("what", choices=("step", "primitives"))
+    p.add_argument("what", choices=("step", "parts"))
     p.add_argument("--binary", default=str(HERE.parent / "build" / "release" / "oche-bench"))
     p.add_argument("--python", action="append", metavar="PATH", help=f"an interpreter with torch [{sys.executable}]")
     p.add_argument("--device", choices=MODES, default="cpu")
@@ -157,7 +159,7 @@ def main():
     p.add_argument("--layers", type=int, default=8)
     p.add_argument("--channels", type=int, default=16)
     p.add_argument("--batch", type=int, default=64)
-    p.add_argument("--primitives", nargs="+", choices=PRIMITIVES, default=PRIMITIVES)
+    p.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     p.add_argument("--warm-up", type=int, default=2, help="calls of a peer before the timed ones")
     p.add_argument("--repetitions", type=int, default=3, help="timed in a process")
     p.add_argument("--rounds", type=int, default=7)

@@ -320,12 +320,12 @@ stage_peers() {
   fi
   # Compilation takes minutes: last, and as long as there is time.
   for entry in 1:{channels_last,tf32,graph,graph+tf32,eager} 2:{channels_last,graph,graph+tf32} \
-    primitives:{channels_last,graph} 1:compile 1:compile+tf32 1:compile+graph+tf32 primitives:compile; do
+    parts:{channels_last,graph} 1:compile 1:compile+tf32 1:compile+graph+tf32 parts:compile; do
     name=step-order-${entry/:/-}
     compare=("${compare[@]:0:3}" step --order "${entry%:*}")
-    if [[ $entry == primitives:* ]]; then
+    if [[ $entry == parts:* ]]; then
       name=${entry/:/-}
-      compare=("${compare[@]:0:3}" primitives)
+      compare=("${compare[@]:0:3}" parts)
     fi
     if [[ $entry == *compile* ]]; then limit=540; else limit=240; fi
     part "$name" "$limit" "${compare[@]}" --modes "${entry#*:}" "${what[@]}" "${further[@]}" --json "$work/$name.comparison"

@@ -234,7 +234,7 @@ unset(ENV{FAKE_DEVICE})
 
 # Peers.
 gpu_check(77 "peers: [^ ]*nothing has no torch that finds the GPU" peers ${common} --python ${WORK}/bin/nothing)
-gpu_check(7 "13 of 14 parts passed" peers ${common} --python bin/fake-python -- --rounds 1 --primitives skip_connect)
+gpu_check(7 "13 of 14 parts passed" peers ${common} --python bin/fake-python -- --rounds 1 --parts skip_connect)
 result(peers)
 foreach(line "8 cells, 16 channels, batch 64, order 1 | torch 0.0 graph+tf32 | 5.00 | 2.00 | 2.50 | 60 | 3.00"
              " | torch 0.0 channels_last | 8.00 | 2.00 | 4.00 | 60 | 3.00" "`skip_connect` | 0.25 (torch 0.0 channels_last) | 0.33 (torch 0.0 graph) | 0.33 (torch 0.0 graph)")
@@ -245,7 +245,7 @@ foreach(line "8 cells, 16 channels, batch 64, order 1 | torch 0.0 graph+tf32 | 5
 endforeach()
 set(ENV{FAKE_DEVICE} none)
 gpu_check(7 "without ours: oche: bench: unknown option.*" peers ${common} --python bin/fake-python --again
-          -- --rounds 1 --primitives skip_connect)
+          -- --rounds 1 --parts skip_connect)
 string(FIND "${said}" "| torch 0.0 channels_last | 8.00 |  |  | 60 |  |" at)
 if(at EQUAL -1)
   message(SEND_ERROR "a peer alone is shown as\n${said}")
