@@ -76,7 +76,7 @@ Compute mixed_op(const Arguments& a, DType dtype) {
     std::vector<int64_t> places;
     for (int64_t k = 0; k < candidates; ++k) {
       if (!m.has_branch(k)) continue;
-      terms.push_back(m.branch(k, x, Pass{}));
+      terms.push_back(m.branch(k).forward(x, Pass{}));
       places.push_back(k);
     }
     return mixed_sum(nas::softmax_mixture(alpha).weights, places, terms);

@@ -14,12 +14,16 @@ Initialisation fan_in_uniform(int64_t fan_in) {
 
 }  // namespace
 
+Initialisation conv_initialisation(const Shape& weight) {
+  return fan_in_uniform(weight[0] * weight[1] * weight[2]);
+}
+
 Conv2d::Conv2d(Options o, DType dtype)
     : options_(o),
       weight_(add_parameter("weight",
                             {o.kernel, o.kernel, o.in / o.conv.groups, o.out},
                             dtype,
-                            fan_in_uniform(o.in / o.conv.groups * o.kernel * o.kernel),
+                            conv_initialisation({o.kernel, o.kernel, o.in / o.conv.groups, o.out}),
                             Layout::kConvWeight)) {}
 
 Tensor Conv2d::forward(const Tensor& x) const {
@@ -44,14 +48,20 @@ Tensor BatchNorm2d::forward(const Tensor& x, const Pass& pass) const {
     return batch_norm_running(x, running_mean_, running_var_, weight, bias);
   }
   const BatchNormResult r = batch_norm(x, weight, bias);
-  if (pass.updates) {
-    const auto rows = static_cast<double>(x.numel() / x.size(-1));
-    const double unbiased = rows > 1 ? rows / (rows - 1) : 1;
-    pass.updates->push_back({running_mean_, r.mean, kRunningMomentum});
-    pass.updates->push_back({running_var_, r.var, kRunningMomentum * unbiased});
-    pass.updates->push_back({batches_, {}});
-  }
+  list_updates(r.mean, r.var, x.numel() / x.size(-1), pass);
   return r.y;
+}
+
+void BatchNorm2d::list_updates(const Tensor& mean,
+                               const Tensor& var,
+                               int64_t rows,
+                               const Pass& pass) const {
+  if (!pass.updates) return;
+  const auto n = static_cast<double>(rows);
+  const double unbiased = n > 1 ? n / (n - 1) : 1;
+  pass.updates->push_back({running_mean_, mean, kRunningMomentum});
+  pass.updates->push_back({running_var_, var, kRunningMomentum * unbiased});
+  pass.updates->push_back({batches_, {}});
 }
 
 Linear::Linear(int64_t in, int64_t out, DType dtype)

@@ -7,6 +7,9 @@
 
 namespace oche {
 
+// Where a convolution weight (kernel_h, kernel_w, in / groups, out) starts.
+Initialisation conv_initialisation(const Shape& weight);
+
 // A convolution without bias, with or without a relu in front. (N, H, W, C) -> (N, out_h, out_w,
 // out_C).
 class Conv2d : public Module {
@@ -32,6 +35,9 @@ class BatchNorm2d : public Module {
 
   BatchNorm2d(int64_t channels, Affine affine, DType dtype);
   Tensor forward(const Tensor& x, const Pass& pass) const;
+  // Lists the move of the running statistics towards those of a batch of `rows` pixels, whose
+  // variance is the population's, if `pass` wants it.
+  void list_updates(const Tensor& mean, const Tensor& var, int64_t rows, const Pass& pass) const;
 
  private:
   Parameter *weight_ = nullptr, *bias_ = nullptr;

@@ -56,41 +56,50 @@ Tensor Cell::forward(const Tensor& before_last,
     const Label label("preprocess 1");
     states.push_back(preprocess_1_->forward(last, pass));
   }
-  for (int64_t i = 0; i < options_.steps; ++i) states.push_back(node(i, states, mixture, pass));
-  return concat({states.end() - options_.multiplier, states.end()}, 3);
+  const Body b = body(mixture.run);
+  // While each value is looked at, every op of every edge is one that can be named.
+  if (!options_.fuse || pass.statistics != Statistics::kBatch || FiniteChecks::active()) {
+    return mixed_cell_composite(
+        b.spec, states[0], states[1], mixture.weights, b.weights, [&](int64_t i, const Tensor& t) {
+          return b.norms[i]->forward(t, pass);
+        });
+  }
+  const Label label("edges");
+  const MixedCellResult r = mixed_cell(b.spec, states[0], states[1], mixture.weights, b.weights);
+  if (pass.updates) {
+    const std::vector<int64_t> rows = moment_rows(b.spec);
+    const int64_t pixels = r.y.numel() / r.y.size(3);
+    const auto row = [](const Tensor& all, int64_t i) {
+      return reshape(slice(all, 0, i, i + 1), {all.size(1)});
+    };
+    for (size_t i = 0; i < rows.size(); ++i)
+      b.norms[i]->list_updates(row(r.mean, rows[i]), row(r.var, rows[i]), pixels, pass);
+  }
+  return r.y;
 }
 
-// The sum over all incoming edges and candidates at once: one pass over memory instead of one for
-// each term.
-Tensor Cell::node(int64_t i,
-                  const std::vector<Tensor>& states,
-                  const Mixture& mixture,
-                  const Pass& pass) const {
-  const auto candidates = static_cast<int64_t>(darts_primitives().size());
-  std::vector<Tensor> terms;
-  std::vector<int64_t> places;
-  for (int64_t j = 0; j < 2 + i; ++j) {
-    const int64_t edge = first_edge(i) + j;
-    for (int64_t k = 0; k < candidates; ++k) {
-      const int64_t place = edge * candidates + k;
-      if (!edges_[edge]->has_branch(k) || !mixture.run[place]) continue;
-      const Label label(fmt::format("edge {}, {}", edge, darts_primitives()[k]));
-      terms.push_back(edges_[edge]->branch(k, states[j], pass));
-      places.push_back(place);
+Cell::Body Cell::body(const std::vector<bool>& run) const {
+  Body b{{.steps = options_.steps, .multiplier = options_.multiplier, .edges = {}}, {}, {}};
+  const size_t candidates = darts_primitives().size();
+  for (int64_t i = 0; i < options_.steps; ++i) {
+    for (int64_t j = 0; j < 2 + i; ++j) {
+      const auto e = static_cast<size_t>(first_edge(i) + j);
+      CellEdge edge{.from = j, .to = i, .stride = options_.reduction && j < 2 ? 2 : 1};
+      for (size_t k = 0; k < candidates; ++k) {
+        const size_t place = e * candidates + k;
+        if (!edges_[e]->has_branch(k) || !run[place]) continue;
+        const Primitive& primitive = edges_[e]->branch(k);
+        edge.branches.push_back(primitive.branch());
+        edge.branches.back().place = static_cast<int64_t>(place);
+        edge.branches.back().name = darts_primitives()[k];
+        const std::vector<Tensor> weights = primitive.weights();
+        b.weights.insert(b.weights.end(), weights.begin(), weights.end());
+        b.norms.insert(b.norms.end(), primitive.norms().begin(), primitive.norms().end());
+      }
+      b.spec.edges.push_back(std::move(edge));
     }
   }
-  if (terms.empty()) {  // every candidate is `none` or masked; a stride-1 state has the node's
-                        // shape, so take the last one
-    const Tensor& like = states.back();
-    Shape shape = like.shape();
-    if (options_.reduction && i == 0) {
-      shape[1] = (shape[1] + 1) / 2;
-      shape[2] = (shape[2] + 1) / 2;
-    }
-    return Tensor::zeros(shape, like.dtype(), like.device());
-  }
-  const Label label(fmt::format("node {}", i));
-  return mixed_sum(mixture.weights, places, terms);
+  return b;
 }
 
 Network::Network(const NetworkOptions& o)
@@ -124,7 +133,8 @@ Network::Network(const NetworkOptions& o)
                                                    .channels_last = last,
                                                    .channels = channels,
                                                    .reduction = reduction,
-                                                   .reduction_before = reduction_before},
+                                                   .reduction_before = reduction_before,
+                                                   .fuse = o.fuse},
                                        o.dtype));
     before_last = last;
     last = o.multiplier * channels;

@@ -16,11 +16,9 @@ class MixedOp : public Module {
  public:
   MixedOp(int64_t channels, int64_t stride, DType dtype);
 
-  // Candidate k of x; not for `none`, which has_branch() is false for.
+  // Candidate k; not for `none`, which has_branch() is false for.
   bool has_branch(size_t k) const { return branches_[k] != nullptr; }
-  Tensor branch(size_t k, const Tensor& x, const Pass& pass) const {
-    return branches_[k]->forward(x, pass);
-  }
+  const Primitive& branch(size_t k) const { return *branches_[k]; }
 
  private:
   std::vector<Primitive*> branches_;
@@ -31,6 +29,7 @@ struct CellOptions {
   int64_t multiplier = 4;  // how many of the last nodes make the output
   int64_t channels_before_last, channels_last, channels;
   bool reduction = false, reduction_before = false;
+  bool fuse = true;  // passes with batch statistics run all edges as one op
 };
 
 // Edges are numbered node after node, and within a node by predecessor: states 0 and 1 are the
@@ -51,13 +50,16 @@ class Cell : public Module {
   bool reduction() const { return options_.reduction; }
 
  private:
-  Tensor node(int64_t i,
-              const std::vector<Tensor>& states,
-              const Mixture& mixture,
-              const Pass& pass) const;
+  // What a mixture runs of the edges, with all weights and normalisations in its order.
+  struct Body {
+    MixedCellSpec spec;
+    std::vector<Tensor> weights;
+    std::vector<const BatchNorm2d*> norms;
+  };
+  Body body(const std::vector<bool>& run) const;
 
   CellOptions options_;
-  Primitive *preprocess_0_, *preprocess_1_;
+  Block *preprocess_0_, *preprocess_1_;
   std::vector<MixedOp*> edges_;
 };
 
@@ -65,6 +67,7 @@ struct NetworkOptions {
   int64_t image_channels = 3, classes = 10;
   int64_t layers = 8, channels = 16, steps = 4;
   int64_t multiplier = 4, stem_multiplier = 3;
+  bool fuse = true;  // see CellOptions
   DType dtype = DType::kFloat32;
 };
 

@@ -6,15 +6,39 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "engine/layers.h"
+#include "engine/mixed_cell.h"
 
 namespace oche::nas {
 
-// A candidate on an edge: (N, H, W, C) -> (N, H / stride, W / stride, C), rounded up.
-class Primitive : public Module {
+// What makes one feature map of another.
+class Block : public Module {
  public:
   virtual Tensor forward(const Tensor& x, const Pass& pass) const = 0;
+};
+
+// A candidate on an edge: (N, H, W, C) -> (N, H / stride, W / stride, C), rounded up. What it
+// computes is data; with its weights and normalisations a cell can compute it among others.
+class Primitive : public Block {
+ public:
+  // Only a factorized reduce may have in != out.
+  Primitive(Branch branch, int64_t in, int64_t out, int64_t stride, DType dtype);
+  Tensor forward(const Tensor& x, const Pass& pass) const override;
+
+  const Branch& branch() const { return branch_; }
+  std::vector<Tensor> weights() const;  // their present values, in the order of the branch
+  const std::vector<BatchNorm2d*>& norms() const { return norms_; }
+
+ private:
+  void add_weight(std::string name, const Shape& shape, DType dtype);
+  void add_norm(std::string name, int64_t channels, DType dtype);
+
+  Branch branch_;
+  int64_t stride_;
+  std::vector<Parameter*> weights_;
+  std::vector<BatchNorm2d*> norms_;
 };
 
 // none, max_pool_3x3, avg_pool_3x3, skip_connect, sep_conv_3x3, sep_conv_5x5, dil_conv_3x3,
@@ -30,7 +54,7 @@ std::unique_ptr<Primitive> make_primitive(std::string_view name,
                                           DType dtype);
 
 // Relu, 1x1 convolution, batch normalisation: (N, H, W, in) -> (N, H, W, out).
-class ReluConvBn : public Primitive {
+class ReluConvBn : public Block {
  public:
   ReluConvBn(int64_t in, int64_t out, DType dtype);
   Tensor forward(const Tensor& x, const Pass& pass) const override;
@@ -46,11 +70,6 @@ class ReluConvBn : public Primitive {
 class FactorizedReduce : public Primitive {
  public:
   FactorizedReduce(int64_t in, int64_t out, DType dtype);
-  Tensor forward(const Tensor& x, const Pass& pass) const override;
-
- private:
-  Conv2d &conv_1_, &conv_2_;
-  BatchNorm2d& norm_;
 };
 
 }  // namespace oche::nas

@@ -25,6 +25,7 @@ struct SearchConfig {
 
   // Network.
   int64_t layers = 8, channels = 16, steps = 4, multiplier = 4, stem_multiplier = 3;
+  bool fuse = true;  // run the edges of a cell as one op
 
   // Schedule.
   int64_t epochs = 50, batch = 64;

@@ -24,6 +24,7 @@ NetworkOptions network_options(const SearchConfig& c, int64_t image_channels, in
           .steps = c.steps,
           .multiplier = c.multiplier,
           .stem_multiplier = c.stem_multiplier,
+          .fuse = c.fuse,
           .dtype = c.dtype};
 }
 

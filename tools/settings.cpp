@@ -58,6 +58,7 @@ const Setting kSettings[] = {
     {"network.steps", "steps", "intermediate nodes of a cell", &C::steps},
     {"network.multiplier", "multiplier", "nodes that make a cell's output", &C::multiplier},
     {"network.stem-multiplier", "stem-multiplier", "channels of the stem, times --channels", &C::stem_multiplier},
+    {"network.fuse", "fuse", "run the edges of a cell as one op, which saves time and memory", &C::fuse},
 
     {"schedule.epochs", "epochs", "epochs of search", &C::epochs},
     {"schedule.batch", "batch", "images in a batch", &C::batch},

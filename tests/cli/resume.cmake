@@ -1,7 +1,8 @@
 # `oche search --resume`: the same bits after signals, full disks and damage; what it refuses.
 include(${CMAKE_CURRENT_LIST_DIR}/common.cmake)
 
-# expect_same_run(DIR): ended as `whole` did, byte for byte but for times.
+# expect_same_run(DIR): ended as `whole` did, byte for byte but for times and the peak of tensors, since with more threads
+# kernels take larger workspaces.
 function(expect_same_run run)
   foreach(file config.toml genotypes.jsonl genotype.json weights.safetensors ckpt/epoch-0002.safetensors)
     file(SHA256 ${WORK}/whole/${file} expected)
@@ -10,7 +11,7 @@ function(expect_same_run run)
   endforeach()
   foreach(directory whole ${run})
     file(STRINGS ${WORK}/${directory}/metrics.csv rows)
-    list(TRANSFORM rows REPLACE "^(([^,]*,)+)[^,]*,[^,]*(,[^,]*)$" "\\1\\3")
+    list(TRANSFORM rows REPLACE "^(([^,]*,)+)[^,]*,[^,]*,[^,]*$" "\\1")
     set(rows_${directory} "${rows}")
   endforeach()
   expect_equal("${rows_${run}}" "${rows_whole}")

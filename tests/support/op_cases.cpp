@@ -139,7 +139,8 @@ std::vector<OpCase> elementwise_cases() {
 const std::vector<OpCase>& op_cases() {
   static const std::vector<OpCase> all = [] {
     std::vector<OpCase> joined;
-    for (auto part : {elementwise_cases, shape_cases, matrix_cases, image_cases, norm_cases}) {
+    for (auto part :
+         {elementwise_cases, shape_cases, matrix_cases, image_cases, norm_cases, cell_cases}) {
       for (OpCase& c : part()) joined.push_back(std::move(c));
     }
     return joined;

@@ -39,6 +39,7 @@ std::vector<OpCase> shape_cases();   // views, copies, reductions
 std::vector<OpCase> matrix_cases();  // products, softmax, losses, mixed sums
 std::vector<OpCase> image_cases();   // convolutions, pools
 std::vector<OpCase> norm_cases();    // batch normalisation
+std::vector<OpCase> cell_cases();    // fused cells
 
 // Fixed samples of a row, the same at every call; representable in f32.
 std::vector<ref::Array> samples(const OpCase& c, const Shapes& shapes);

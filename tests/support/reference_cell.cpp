@@ -358,17 +358,25 @@ void cell_source_backward(const CellShape& shape,
   }
 }
 
-#define OCHE_INSTANTIATE(T)                                                             \
-  template void cell_source_forward(const CellShape&,                                   \
-                                    const std::vector<kernels::CellSourceForward<T>>&); \
-  template void cell_node_forward(                                                      \
-      const CellShape&, const std::vector<CellTerm<T>>&, const T*, Pixels<T>);          \
-  template void cell_node_reduce(                                                       \
-      const CellShape&, const std::vector<CellTerm<T>>&, Pixels<const T>, T*, T*);      \
-  template void cell_source_backward(const CellShape&,                                  \
-                                     const std::vector<kernels::CellSourceBackward<T>>&);
-OCHE_INSTANTIATE(float)
-OCHE_INSTANTIATE(double)
-#undef OCHE_INSTANTIATE
+template void cell_source_forward(const CellShape&,
+                                  const std::vector<kernels::CellSourceForward<float>>&);
+template void cell_node_forward(const CellShape&,
+                                const std::vector<CellTerm<float>>&,
+                                const float*,
+                                Pixels<float>);
+template void cell_node_reduce(
+    const CellShape&, const std::vector<CellTerm<float>>&, Pixels<const float>, float*, float*);
+template void cell_source_backward(const CellShape&,
+                                   const std::vector<kernels::CellSourceBackward<float>>&);
+template void cell_source_forward(const CellShape&,
+                                  const std::vector<kernels::CellSourceForward<double>>&);
+template void cell_node_forward(const CellShape&,
+                                const std::vector<CellTerm<double>>&,
+                                const double*,
+                                Pixels<double>);
+template void cell_node_reduce(
+    const CellShape&, const std::vector<CellTerm<double>>&, Pixels<const double>, double*, double*);
+template void cell_source_backward(const CellShape&,
+                                   const std::vector<kernels::CellSourceBackward<double>>&);
 
 }  // namespace oche::ref

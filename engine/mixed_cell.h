@@ -1,0 +1,95 @@
+// The body of a cell of mixed ops, described by data: as one fused op, and as the same function in
+// small ops.
+//
+// A cell is a graph of states. States 0 and 1 come from outside, state 2 + i is node i, the
+// weighted sum of all branches of all edges that lead to it; the last `multiplier` nodes side by
+// side are the output. Every branch but the identity ends in a batch normalisation without affine
+// part.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/ops.h"
+
+namespace oche {
+
+enum class BranchKind { kMaxPool, kAveragePool, kIdentity, kFactorizedReduce, kSeparable };
+
+// One candidate on an edge: (N, H, W, C) -> (N, H / stride, W / stride, C), rounded up.
+//   pools              3x3, normalised
+//   identity           stride 1 only
+//   factorized reduce  stride 2 only: relu, two 1x1 convolutions of stride 2, the second one a
+//   pixel
+//                      further down and right, where an odd side ends with zeros; their channels
+//                      side by side, normalised
+//   separable          `blocks` times: relu, depthwise convolution, pointwise convolution,
+//                      normalised; the stride is that of the first block, `kernel` is odd
+struct Branch {
+  BranchKind kind = BranchKind::kIdentity;
+  int64_t kernel = 3, dilation = 1, blocks = 1;  // of a separable one
+  int64_t place = 0;                             // of its weight in the table, counted row-major
+  std::string name = {};                         // in labels
+};
+// Its convolution weights, in this order: of a separable branch depthwise (kernel, kernel, 1, C)
+// and pointwise (1, 1, C, C), block after block; of a factorized reduce (1, 1, C, C / 2) and (1, 1,
+// C, C - C / 2).
+int64_t weight_count(const Branch& branch);
+// How often it normalises.
+int64_t norm_count(const Branch& branch);
+
+struct CellEdge {
+  int64_t from;    // state
+  int64_t to;      // node
+  int64_t stride;  // from states 0 and 1 that of the cell, 1 or 2; from nodes 1
+  std::vector<Branch> branches = {};
+};
+struct MixedCellSpec {
+  int64_t steps, multiplier;
+  std::vector<CellEdge> edges;
+  double eps = kBatchNormEps;
+};
+// Normalisations and convolution weights of a cell are counted edge after edge, branch after
+// branch.
+int64_t weight_count(const MixedCellSpec& spec);
+int64_t norm_count(const MixedCellSpec& spec);
+
+// Normalises t, which is what the cell's (or branch's) i-th normalisation gets.
+using Normalise = std::function<Tensor(int64_t i, const Tensor& t)>;
+
+// One branch in small ops. A factorized reduce may change the number of channels.
+Tensor branch_forward(const Branch& branch,
+                      int64_t stride,
+                      const Tensor& x,
+                      std::span<const Tensor> weights,
+                      const Normalise& normalise);
+
+// The cell in small ops: x0, x1 (N, H, W, C), the table of the branches' weights, of any shape, ->
+// (N, H / stride, W / stride, multiplier * C). A node without a branch is zero. Labels name edge
+// and branch.
+Tensor mixed_cell_composite(const MixedCellSpec& spec,
+                            const Tensor& x0,
+                            const Tensor& x1,
+                            const Tensor& table,
+                            std::span<const Tensor> weights,
+                            const Normalise& normalise);
+
+struct MixedCellResult {
+  Tensor y;
+  Tensor mean, var;  // (rows, C), the batch's, population variance; constants to autograd
+};
+// The same with batch statistics as one op (kernels/mixed_cell.h). Its backward pass is one op too,
+// whose own derivative is that of the composite.
+MixedCellResult mixed_cell(const MixedCellSpec& spec,
+                           const Tensor& x0,
+                           const Tensor& x1,
+                           const Tensor& table,
+                           std::span<const Tensor> weights);
+// For each normalisation of the cell its row of `mean` and `var`. Pools of one state of one kind
+// share a row.
+std::vector<int64_t> moment_rows(const MixedCellSpec& spec);
+
+}  // namespace oche
