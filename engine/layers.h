@@ -35,6 +35,8 @@ class BatchNorm2d : public Module {
 
   BatchNorm2d(int64_t channels, Affine affine, DType dtype);
   Tensor forward(const Tensor& x, const Pass& pass) const;
+  const Tensor& running_mean() const { return running_mean_; }
+  const Tensor& running_var() const { return running_var_; }
   // Lists the move of the running statistics towards those of a batch of `rows` pixels, whose
   // variance is the population's, if `pass` wants it.
   void list_updates(const Tensor& mean, const Tensor& var, int64_t rows, const Pass& pass) const;

@@ -77,6 +77,11 @@ Tensor mixed_cell_composite(const MixedCellSpec& spec,
                             std::span<const Tensor> weights,
                             const Normalise& normalise);
 
+// Of one normalisation, (C) each.
+struct NormMoments {
+  Tensor mean, var;
+};
+
 struct MixedCellResult {
   Tensor y;
   Tensor mean, var;  // (rows, C), the batch's, population variance; constants to autograd
@@ -88,6 +93,14 @@ MixedCellResult mixed_cell(const MixedCellSpec& spec,
                            const Tensor& x1,
                            const Tensor& table,
                            std::span<const Tensor> weights);
+// The same as one op where each normalisation uses given moments, constants to autograd, as in
+// batch_norm_running().
+Tensor mixed_cell_running(const MixedCellSpec& spec,
+                          const Tensor& x0,
+                          const Tensor& x1,
+                          const Tensor& table,
+                          std::span<const Tensor> weights,
+                          std::span<const NormMoments> moments);
 // For each normalisation of the cell its row of `mean` and `var`. Pools of one state of one kind
 // share a row.
 std::vector<int64_t> moment_rows(const MixedCellSpec& spec);

@@ -58,13 +58,19 @@ Tensor Cell::forward(const Tensor& before_last,
   }
   const Body b = body(mixture.run);
   // While each value is looked at, every op of every edge is one that can be named.
-  if (!options_.fuse || pass.statistics != Statistics::kBatch || FiniteChecks::active()) {
+  if (!options_.fuse || FiniteChecks::active()) {
     return mixed_cell_composite(
         b.spec, states[0], states[1], mixture.weights, b.weights, [&](int64_t i, const Tensor& t) {
           return b.norms[i]->forward(t, pass);
         });
   }
   const Label label("edges");
+  if (pass.statistics == Statistics::kRunning) {
+    std::vector<NormMoments> moments;
+    for (const BatchNorm2d* norm : b.norms)
+      moments.push_back({norm->running_mean(), norm->running_var()});
+    return mixed_cell_running(b.spec, states[0], states[1], mixture.weights, b.weights, moments);
+  }
   const MixedCellResult r = mixed_cell(b.spec, states[0], states[1], mixture.weights, b.weights);
   if (pass.updates) {
     const std::vector<int64_t> rows = moment_rows(b.spec);

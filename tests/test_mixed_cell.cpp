@@ -115,6 +115,33 @@ TEST_CASE("fused cell: any branches") {
   }
 }
 
+TEST_CASE("fused cell: given moments, each normalisation its own") {
+  for (const int64_t stride : {1, 2}) {
+    for (const uint32_t seed : {1, 2}) {
+      const CellSample s(cell_spec(3, 2, stride, randomly(seed, 0.7)), {2, 5, 4, 4});
+      std::vector<NormMoments> moments;
+      for (int64_t i = 0; i < norm_count(s.spec); ++i) {
+        const auto at = static_cast<uint32_t>(2 * i);
+        moments.push_back({Tensor::from(random_values(4, -1, 1, 50 + at), {4}),
+                           Tensor::from(random_values(4, 0.5, 2, 51 + at), {4})});
+      }
+      const std::span<const Tensor> in(s.inputs);
+      const Tensor a = mixed_cell_running(s.spec, in[0], in[1], in[2], in.subspan(3), moments);
+      const Tensor b = mixed_cell_composite(
+          s.spec, in[0], in[1], in[2], in.subspan(3), [&](int64_t i, const Tensor& t) {
+            return batch_norm_running(t, moments[i].mean, moments[i].var, {}, {}, s.spec.eps);
+          });
+      CAPTURE(stride, seed);
+      CHECK(difference(a, b) <= 1e-12);
+      const std::vector<Tensor> got = gradients(a, s.inputs), want = gradients(b, s.inputs);
+      for (size_t i = 0; i < got.size(); ++i) CHECK(difference(got[i], want[i]) <= 1e-12);
+      moments.pop_back();
+      CHECK_THROWS_AS(mixed_cell_running(s.spec, in[0], in[1], in[2], in.subspan(3), moments),
+                      std::invalid_argument);
+    }
+  }
+}
+
 TEST_CASE("fused cell: any of the gradients alone") {
   for (const int64_t stride : {1, 2}) {
     const MixedCellSpec spec = cell_spec(2, 1, stride, randomly(5, 0.6));

@@ -2,97 +2,28 @@
 // composite.
 #include "engine/mixed_cell.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <numeric>
-#include <stdexcept>
 
 #include "engine/autograd.h"
-#include "engine/ops/mixed_cell_views.h"
+#include "engine/ops/mixed_cell_op.h"
 
 namespace oche {
 namespace {
 
-using Plan = std::shared_ptr<const CellPlan>;
-
-// f.operator()<T>() for the element type of `t`, in a dry run too.
-template <typename F>
-void for_dtype(const Tensor& t, const F& f) {
-  t.dtype() == DType::kFloat32 ? f.template operator()<float>() : f.template operator()<double>();
-}
-
-int64_t node_pixels(const Tensor& y) {
-  return y.numel() / y.size(3);
-}
-
-// Another handle on the same elements, a node later in the graph.
-Tensor alias(const Tensor& t) {
-  std::vector<int> dims(t.rank());
-  std::iota(dims.begin(), dims.end(), 0);
-  return permute(t, dims);
-}
-
-std::string text(const Tensor& t) {
-  return fmt::format("{} {}", to_string(t.dtype()), to_string(t.shape()));
-}
-
-void expect(const char* what, const Tensor& t, const Shape& shape, DType dtype) {
-  if (t.shape() == shape && t.dtype() == dtype) return;
-  throw std::invalid_argument(fmt::format(
-      "mixed_cell: {} is {}; expected {} {}", what, text(t), to_string(dtype), to_string(shape)));
-}
-
-void check_inputs(const CellPlan& plan, Inputs in) {
-  const Tensor &x = in[0], &table = in[CellPlan::kTable];
-  const DType dtype = x.dtype();
-  if (!is_floating(dtype) || x.rank() != 4 || x.numel() == 0) {
-    throw std::invalid_argument(
-        fmt::format("mixed_cell: x0 is {}; expected f32 or f64 (N, H, W, C), not empty", text(x)));
-  }
-  expect("x1", in[1], x.shape(), dtype);
-  expect("the table", table, table.shape(), dtype);
-  const int64_t C = x.size(3);
-  for (const CellPlan::Term& t : plan.terms) {
-    const Branch& b = t.branch;
-    if (b.place < 0 || b.place >= table.numel()) {
-      throw std::invalid_argument(
-          fmt::format("mixed_cell: weight {} of a table of {}", b.place, table.numel()));
-    }
-    const auto weight = [&](int64_t i) { return in[CellPlan::kWeights + t.weight + i]; };
-    for (int64_t i = 0; t.separable() && i < b.blocks; ++i) {
-      expect("a depthwise weight", weight(2 * i), {b.kernel, b.kernel, 1, C}, dtype);
-      expect("a pointwise weight", weight(2 * i + 1), {1, 1, C, C}, dtype);
-    }
-    for (int64_t h = 0; t.reduces() && h < 2; ++h) {
-      const int64_t out = h == 0 ? C / 2 : C - C / 2;
-      expect("half of a factorized reduce", weight(h), {1, 1, C, out}, dtype);
-    }
-  }
-}
-
-CellTensors tensors_of(const CellPlan& plan, Inputs in) {
-  CellTensors t{{in[0], in[1]}, in[CellPlan::kTable], {}, {}, {}, {}, {}};
-  const Inputs weights = in.subspan(CellPlan::kWeights, plan.weights);
-  t.weights.assign(weights.begin(), weights.end());
-  t.kept.resize(plan.kept);
-  return t;
-}
-
 // (g, x0, x1, table, weights, y, mean, var, those of the kept tensors that are needed) -> gradients
 // of x0, x1, table and weights.
 struct MixedCellBackward final : Op {
-  MixedCellBackward(Plan plan, const Needs& wanted)
+  MixedCellBackward(CellPlanPtr plan, const Needs& wanted)
       : plan(std::move(plan)), demand(*this->plan, wanted) {}
-  const Plan plan;
+  const CellPlanPtr plan;
   const CellDemand demand;
 
-  size_t cell_inputs() const { return CellPlan::kWeights + plan->weights; }
+  size_t cell_size() const { return CellPlan::kWeights + plan->weights; }
   std::string_view name() const override { return "mixed_cell_backward"; }
-  bool saves_input(size_t i, const Needs&) const override { return i <= cell_inputs(); }
+  bool saves_input(size_t i, const Needs&) const override { return i <= cell_size(); }
   std::vector<TensorSpec> infer_outputs(Inputs in) const override {
     std::vector<TensorSpec> specs;
-    for (size_t i = 0; i < cell_inputs(); ++i) {
+    for (size_t i = 0; i < cell_size(); ++i) {
       const bool wanted = demand.needs[i];
       specs.push_back({wanted ? in[1 + i].shape() : Shape{0}, in[0].dtype(), wanted});
     }
@@ -100,7 +31,7 @@ struct MixedCellBackward final : Op {
   }
   void forward(Inputs in, Outputs out) const override {
     CellTensors t = tensors_of(*plan, in.subspan(1));
-    Inputs rest = in.subspan(1 + cell_inputs());
+    Inputs rest = in.subspan(1 + cell_size());
     t.y = rest[0];
     t.mean = rest[1];
     t.var = rest[2];
@@ -111,7 +42,7 @@ struct MixedCellBackward final : Op {
     }
     const auto wanted = [&](size_t i) { return demand.needs[i] ? out[i] : Tensor(); };
     CellGradients grads{{wanted(0), wanted(1)}, wanted(CellPlan::kTable), {}};
-    for (size_t i = CellPlan::kWeights; i < cell_inputs(); ++i) grads.weights.push_back(wanted(i));
+    for (size_t i = CellPlan::kWeights; i < cell_size(); ++i) grads.weights.push_back(wanted(i));
     for_dtype(in[0], [&]<typename T>() { cell_backward<T>(*plan, demand, t, in[0], grads); });
   }
   // Each convolution once for what it reads and once for its weights.
@@ -123,17 +54,15 @@ struct MixedCellBackward final : Op {
   }
 
   // The gradients are those of the composite, which is built anew from what this op saved,
-  // differentiated twice, and gone when this returns, unless a further order wants it. Its inputs
-  // are handles of its own, so that derivatives are partial ones: x1 may depend on x0.
+  // differentiated twice, and gone when this returns, unless a further order wants it.
   Gradients backward(Inputs in, Outputs, const Gradients& u, const Needs& needs) const override {
     const bool record = grad_enabled();
-    std::vector<Tensor> local;  // g, x0, x1, table, weights
-    for (size_t i = 0; i <= cell_inputs(); ++i) {
-      const bool differentiated = needs[i] || (i > 0 && demand.needs[i - 1]);
-      local.push_back(record && in[i].requires_grad()
-                          ? alias(in[i])
-                          : in[i].detach().set_requires_grad(differentiated));
-    }
+    Needs differentiated = needs;
+    for (size_t i = 0; i < cell_size(); ++i)
+      differentiated[1 + i] = needs[1 + i] || demand.needs[i];
+    // g, x0, x1, table, weights
+    const std::vector<Tensor> local =
+        inputs_of_twin(in.subspan(0, 1 + cell_size()), differentiated);
     const GradModeGuard twice(true);
     Gradients grads(in.size());
     const Tensor y = mixed_cell_composite(
@@ -147,7 +76,7 @@ struct MixedCellBackward final : Op {
 
     std::vector<Tensor> first, second, d, cotangents;
     std::vector<size_t> places;
-    for (size_t i = 0; i < cell_inputs(); ++i) {
+    for (size_t i = 0; i < cell_size(); ++i) {
       if (!u[i]) continue;
       first.push_back(local[1 + i]);
       cotangents.push_back(u[i]);
@@ -160,7 +89,7 @@ struct MixedCellBackward final : Op {
       d.push_back(all[i]);
       v.push_back(cotangents[i]);
     }
-    for (size_t i = 0; i <= cell_inputs(); ++i) {
+    for (size_t i = 0; i <= cell_size(); ++i) {
       if (!needs[i]) continue;
       second.push_back(local[i]);
       places.push_back(i);
@@ -174,8 +103,8 @@ struct MixedCellBackward final : Op {
 
 // (x0, x1, table, weights) -> (y, mean, var, kept tensors if `keeps`)
 struct MixedCell final : Op {
-  MixedCell(Plan plan, bool keeps) : plan(std::move(plan)), keeps(keeps) {}
-  const Plan plan;
+  MixedCell(CellPlanPtr plan, bool keeps) : plan(std::move(plan)), keeps(keeps) {}
+  const CellPlanPtr plan;
   const bool keeps;
 
   std::string_view name() const override { return "mixed_cell"; }
@@ -184,12 +113,9 @@ struct MixedCell final : Op {
     return i < 3 || CellDemand(*plan, needs).kept()[i - 3];
   }
   std::vector<TensorSpec> infer_outputs(Inputs in) const override {
-    check_inputs(*plan, in);
+    check_cell_inputs(*plan, in);
     const DType dtype = in[0].dtype();
-    Shape node = in[0].shape();
-    for (const int dim : {1, 2}) node[dim] = (node[dim] + plan->stride - 1) / plan->stride;
-    Shape y = node;
-    y[3] *= plan->spec.multiplier;
+    const Shape node = node_shape(*plan, in[0]), y = output_shape(*plan, in[0]);
     const Shape moments{plan->rows, node[3]};
     std::vector<TensorSpec> specs{{y, dtype}, {moments, dtype, false}, {moments, dtype, false}};
     specs.resize(3 + (keeps ? plan->kept : 0), {node, dtype, false});
@@ -235,17 +161,12 @@ MixedCellResult mixed_cell(const MixedCellSpec& spec,
                            const Tensor& x1,
                            const Tensor& table,
                            std::span<const Tensor> weights) {
-  auto plan = std::make_shared<const CellPlan>(spec);
-  if (static_cast<int64_t>(weights.size()) != plan->weights) {
-    throw std::invalid_argument(fmt::format(
-        "mixed_cell: {} convolution weights; expected {}", weights.size(), plan->weights));
-  }
-  std::vector<Tensor> inputs{x0, x1, table};
-  inputs.insert(inputs.end(), weights.begin(), weights.end());
+  const CellPlanPtr plan = plan_for(spec, weights);
+  std::vector<Tensor> inputs = cell_inputs(x0, x1, table, weights);
   const bool keeps = grad_enabled() && std::ranges::any_of(inputs, [](const Tensor& t) {
                        return t.defined() && t.requires_grad();
                      });
-  const std::vector<Tensor> out = apply_multi<MixedCell>(std::move(inputs), std::move(plan), keeps);
+  const std::vector<Tensor> out = apply_multi<MixedCell>(std::move(inputs), plan, keeps);
   return {out[0], out[1], out[2]};
 }
 

@@ -167,7 +167,7 @@ class Backward {
     kernels::CellConvBackward<T> b;
     b.conv = views_.conv(t, block);
     b.y = views_.result(t, block);
-    b.moments = views_.moments(t.row + block);
+    b.moments = views_.moments(t, block);
     if (block == t.last()) {
       b.incoming = incoming(term);
     } else {
@@ -185,7 +185,7 @@ class Backward {
       const int64_t channel = views_.half_channel(h);
       convs.push_back({views_.half(t, h),
                        {y.data + channel, y.pitch},
-                       views_.moments(t.row, channel),
+                       views_.moments(t, 0, channel),
                        incoming(term, channel),
                        nullptr,
                        weight_grad(t.weight + h)});

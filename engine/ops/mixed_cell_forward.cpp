@@ -51,7 +51,7 @@ class Forward {
         const CellPlan::Pool& p = plan_.pools[i];
         kernels::CellPoolForward<T> pool{p.kind, p.stride, {}, views_.mutable_moments(p.row)};
         if (p.kept >= 0) pool.y = views_.mutable_dense(make(p.kept));
-        source.pools.push_back(pool);
+        if (pool.y.data || pool.moments.mean) source.pools.push_back(pool);
       }
       if (source.convs.empty() && source.pools.empty()) continue;
       source.source = {views_.state(j), {}};

@@ -64,7 +64,7 @@ CellPlan::CellPlan(MixedCellSpec description) : spec(std::move(description)) {
     for (const Branch& b : e.branches) {
       check(e, b);
       require(places.insert(b.place).second, "two branches with weight {}", b.place);
-      Term t{b, e.from, e.to, e.stride, weights, rows, kept, -1};
+      Term t{b, e.from, e.to, e.stride, weights, rows, std::ssize(norm_rows), kept, -1};
       if (is_pool(b.kind)) {
         const auto kind =
             b.kind == BranchKind::kMaxPool ? kernels::CellPool::kMax : kernels::CellPool::kAverage;

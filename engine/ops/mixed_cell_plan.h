@@ -32,6 +32,7 @@ struct CellPlan {
     int64_t from, to, stride;
     int64_t weight;  // its first convolution weight
     int64_t row;     // of its first normalisation
+    int64_t norm;    // its first normalisation
     int64_t kept;    // its first kept tensor
     int64_t pool;    // of a pool; otherwise -1
 

@@ -13,7 +13,8 @@ struct CellTensors {
   Tensor x[2], table;
   std::vector<Tensor> weights;
   Tensor y, mean, var;
-  std::vector<Tensor> kept;  // undefined: not there
+  std::vector<Tensor> kept;               // undefined: not there
+  std::vector<NormMoments> running = {};  // of each normalisation, in place of mean and var
 };
 
 // The elements of `t`; in a dry run, where there are none, an address that nobody reads: what a
@@ -68,7 +69,15 @@ class CellViews {
     const int64_t at = row * channels_ + channel;
     return {elements<T>(t_.mean) + at, elements<T>(t_.var) + at};
   }
+  // Those that normalise what block `block` of a term makes.
+  kernels::Moments<const T> moments(const Term& t, int64_t block, int64_t channel = 0) const {
+    if (t_.running.empty()) return moments(t.row + block, channel);
+    const NormMoments& m = t_.running[t.norm + block];
+    return {elements<T>(m.mean) + channel, elements<T>(m.var) + channel};
+  }
+  // Where those of a batch go, if it has any.
   kernels::Moments<T> mutable_moments(int64_t row, int64_t channel = 0) const {
+    if (!t_.running.empty()) return {};
     const int64_t at = row * channels_ + channel;
     return {mutable_elements<T>(t_.mean) + at, mutable_elements<T>(t_.var) + at};
   }
@@ -77,7 +86,7 @@ class CellViews {
     return dense(t_.kept[t.kept + block]);
   }
   kernels::CellSource<T> normalised(const Term& t, int64_t block) const {
-    return {result(t, block), moments(t.row + block)};
+    return {result(t, block), moments(t, block)};
   }
 
   kernels::CellConv<T> conv(const Term& t, int64_t block) const {
@@ -107,10 +116,10 @@ class CellViews {
     if (t.branch.kind == BranchKind::kIdentity) return {Kind::kIdentity, state(t.from), {}, place};
     if (t.pool >= 0 && t.kept < 0) {
       const auto kind = t.branch.kind == BranchKind::kMaxPool ? Kind::kMaxPool : Kind::kAveragePool;
-      return {kind, state(t.from), moments(t.row), place};
+      return {kind, state(t.from), moments(t, 0), place};
     }
     const int64_t last = t.separable() ? t.last() : 0;
-    return {Kind::kNormalised, result(t, last), moments(t.row + last), place};
+    return {Kind::kNormalised, result(t, last), moments(t, last), place};
   }
   const T* weight(const Term& t) const { return elements<T>(t_.table) + t.branch.place; }
 

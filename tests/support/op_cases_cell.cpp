@@ -1,5 +1,7 @@
 // Rows of the fused cell: one node, on its edges all kinds of branches whose kinks are those of the
 // inputs.
+#include <cmath>
+
 #include "engine/mixed_cell.h"
 #include "tests/support/op_cases.h"
 #include "tests/support/reference_ops.h"
@@ -38,6 +40,16 @@ Tensor cell(int64_t stride, Args a) {
   return mixed_cell(spec(stride), a[0], a[1], a[2], a.subspan(3)).y;
 }
 
+// Of every normalisation in an evaluation, for two channels.
+const std::vector<double> kMean = {0.25, -0.5}, kVar = {0.5, 2};
+
+Tensor evaluated_cell(Args a) {
+  const Tensor mean = cast(Tensor::from(kMean, {2}), a[0].dtype()).to(a[0].device());
+  const Tensor var = cast(Tensor::from(kVar, {2}), a[0].dtype()).to(a[0].device());
+  const std::vector<NormMoments> moments(3, {mean, var});
+  return mixed_cell_running(spec(1), a[0], a[1], a[2], a.subspan(3), moments);
+}
+
 Array per_channel(const Array& x, double value) {
   const int64_t C = x.shape[3];
   return {{C}, std::vector<double>(C, value)};
@@ -62,6 +74,20 @@ Array factorized_reduce(const Array& x, const Array& w1, const Array& w2) {
   const Array halves[] = {ref::conv2d(x, w1, {.stride = 2}, &x),
                           ref::conv2d(shifted, w2, {.stride = 2}, &shifted)};
   return ref::concat(halves, 3);
+}
+
+Array normal_running(const Array& x) {
+  return ref::generate(x.shape, [&](const Index& i) {
+    return (x(i) - kMean[i[3]]) / std::sqrt(kVar[i[3]] + kBatchNormEps);
+  });
+}
+Array evaluation(Arrays a) {
+  const Array between = ref::conv2d(a[0], a[3], depthwise(a[0].shape[3], 1), &a[0]);
+  return sum_of(a[2].values,
+                {normal_running(ref::max_pool2d(a[0], {})),
+                 normal_running(ref::conv2d(between, a[4], kPointwise)),
+                 a[1],
+                 normal_running(ref::avg_pool2d(a[1], {}))});
 }
 
 // What the four branches give, and what is between two convolutions.
@@ -145,6 +171,11 @@ std::vector<OpCase> cell_cases() {
          .reference = [stride](Arrays a) { return sum_of(a[2].values, branches(stride, a).terms); },
          .large = one ? shapes({5, 9, 8, 16}) : shapes_2({5, 9, 8, 16})});
   }
+  rows.push_back({.op = "mixed_cell_running",
+                  .shapes = {shapes({2, 3, 4, 2})},
+                  .fn = evaluated_cell,
+                  .reference = evaluation,
+                  .large = shapes({5, 9, 8, 2})});
   Shapes with_g = shapes({2, 3, 4, 2});
   with_g.insert(with_g.begin(), with_g[0]);
   rows.push_back({.op = "mixed_cell_backward",
