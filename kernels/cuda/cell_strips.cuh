@@ -35,13 +35,6 @@ __device__ void load_pixels(Vec<T> (&v)[kStrip], const T* from, int pitch, int w
   }
 }
 
-// A number that the compiler takes for another one each time, so that it computes what follows from
-// it where it is used instead of keeping that in registers through a loop.
-__device__ inline int fresh(int i) {
-  asm volatile("" : "+r"(i));
-  return i;
-}
-
 // Goes through the outputs that a strip led to with taps Fixed, for each row of taps:
 //   load(u, p, q)    output (p, q) into place u
 //   skip(u)          no output there

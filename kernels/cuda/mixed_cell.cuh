@@ -32,7 +32,8 @@ int channel_chunks(int64_t channels, int vectors) {
 // The tiles of N images: as many whole rows of one image as fit, or, where a row does not, any
 // pixels that follow one another. Pixels are counted through all images.
 struct CellTiles {
-  int64_t pixels, count;
+  int64_t pixels;
+  int count;
   int rows, columns;  // of an image
   int tall, most;     // rows of a tile, 0: not whole ones; pixels of a tile
   int of_image;       // tiles
@@ -43,18 +44,18 @@ struct CellTiles {
     most = kPixelsOfThread * kBlockSize / vectors;
     tall = most / columns < rows ? most / columns : rows;
     of_image = tall > 0 ? (rows + tall - 1) / tall : 0;
-    count = tall > 0 ? N * of_image : (pixels + most - 1) / most;
+    count = static_cast<int>(tall > 0 ? N * of_image : (pixels + most - 1) / most);
   }
-  __host__ __device__ int row(int64_t tile) const {  // the first, of whole ones
-    return static_cast<int>(tile % of_image) * tall;
+  __host__ __device__ int row(int tile) const {  // the first, of whole ones
+    return tile % of_image * tall;
   }
-  __host__ __device__ int64_t first(int64_t tile) const {
-    if (tall == 0) return tile * most;
-    return (tile / of_image * rows + row(tile)) * columns;
+  __host__ __device__ int64_t first(int tile) const {
+    if (tall == 0) return static_cast<int64_t>(tile) * most;
+    return (static_cast<int64_t>(tile / of_image) * rows + row(tile)) * columns;
   }
-  __host__ __device__ int size(int64_t tile) const {
+  __host__ __device__ int size(int tile) const {
     if (tall == 0) {
-      const int64_t rest = pixels - tile * most;
+      const int64_t rest = pixels - static_cast<int64_t>(tile) * most;
       return rest < most ? static_cast<int>(rest) : most;
     }
     const int rest = rows - row(tile);
@@ -165,9 +166,11 @@ __device__ Vec<T> depthwise_at(const CellExtents& e,
                                int count) {
   constexpr int kWide = Vec<T>::kWidth;
   Vec<T> sum{};
+#pragma unroll 1
   for (int r = 0; r < taps.kernel; ++r) {
     const int h = at.row * taps.stride + taps.offset + r * taps.dilation;
     if (h < 0 || h >= e.H) continue;
+#pragma unroll 1
     for (int s = 0; s < taps.kernel; ++s) {
       const int w = at.column * taps.stride + taps.offset + s * taps.dilation;
       if (w < 0 || w >= e.W) continue;

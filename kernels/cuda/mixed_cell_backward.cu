@@ -32,6 +32,10 @@ class Plan {
       });
       auto& list = all ? usual : others;
       list.insert(list.end(), units_.begin() + i, end);
+      if (!all) {
+        BackwardUnit<T>& lead = *(list.end() - 1 - units_[i].follow);
+        lead.n = blocks_any(s_, lead);
+      }
       i += units_[i].follow;
     }
     for_cell_tables(usual, [&](const auto& table) { launch_units_usual<T>(ctx, s_, table); });
@@ -135,8 +139,7 @@ class Plan {
       w.partials = u.partials = workspace_.take<T>(blocks * w.columns);
       weights_.push_back(w);
     }
-    u.n = static_cast<int>(blocks * channel_chunks<T>(s_.C, u.vectors) *
-                           (u.wants_pointwise ? channel_chunks<T>(b.conv.out, u.vectors) : 1));
+    u.n = static_cast<int>(blocks);
     units_.push_back(u);
 
     GatherTerm<T> term;

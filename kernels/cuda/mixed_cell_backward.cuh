@@ -14,7 +14,7 @@ namespace oche::kernels::cuda {
 // consumers, of which only g to sum_gx count.
 template <typename T>
 struct BackwardUnit {
-  int n = 0, follow = 0;  // blocks; `steps` tiles of pixels and a chunk of channels each
+  int n = 0, follow = 0;  // blocks: of a convolution, of `steps` tiles each
   CellView<T> x, y;       // of a pool, y's moments
   CellTaps<T> taps;       // of a pool, the stride and the channels
   const T *g = nullptr, *weight = nullptr, *sum_g = nullptr, *sum_gx = nullptr;
@@ -83,6 +83,10 @@ template <typename T>
 bool usual_unit(const CudaContext&, const CellShape&, const BackwardUnit<T>&);
 template <typename T>
 void launch_units_usual(CudaContext&, const CellShape&, const CellTable<BackwardUnit<T>>&);
+// The blocks of threads that the kernel for any takes, n of them for each chunk of channels and
+// more.
+template <typename T>
+int blocks_any(const CellShape&, const BackwardUnit<T>&);
 template <typename T>
 void launch_units_any(CudaContext&, const CellShape&, const CellTable<BackwardUnit<T>>&);
 template <typename T>

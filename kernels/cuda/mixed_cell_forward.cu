@@ -81,7 +81,7 @@ std::vector<ForwardUnit<T>> forward_units(const CellShape& s,
     u.mean = moments.mean;
     u.var = moments.var;
     const CellTiles tiles = tiles_of(s, u);
-    if (u.mean) u.partials = workspace.take<double>(3 * tiles.count * u.taps.out);
+    if (u.mean) u.partials = workspace.take<double>(int64_t{3} * tiles.count * u.taps.out);
     u.n = tiles.count * channel_chunks<T>(u.taps.out, u.vectors);
     if (u.n > 0 && (u.y || u.mean)) units.push_back(u);
   };

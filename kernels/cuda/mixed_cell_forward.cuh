@@ -47,8 +47,8 @@ __device__ void fetch_weights(const CellTaps<T>& taps,
 struct ForwardPlace {
   const TileThread thread;
   const CellTiles tiles;
-  int64_t tile, first;  // pixel
-  int size, begin;      // pixels; channel of the outputs
+  int64_t first;          // pixel
+  int tile, size, begin;  // pixels; channel of the outputs
 
   template <typename T>
   __device__ ForwardPlace(const CellExtents& e, const ForwardUnit<T>& u, int block)
@@ -94,7 +94,7 @@ __device__ void leave(const ForwardUnit<T>& u,
       sums[1][j] = ::fma(d, d, sums[1][j]);
     }
   }
-  double* const partials = u.partials + 3 * at.tile * out;
+  double* const partials = u.partials + int64_t{3} * at.tile * out;
   merge_columns(thread.vectors, sums, [&](int s, int c, double total) {
     if (at.begin + c < out) partials[s * out + at.begin + c] = total;
   });
@@ -116,7 +116,8 @@ __device__ void finish_moments(const ForwardUnit<T>& u, const CellTiles& tiles) 
       [&](int64_t t, int64_t c, double(&sums)[2]) {
         // Around the first tile's centre.
         const double* const from = partials + 3 * t * out + c;
-        const double count = tiles.size(t), d = from[2 * out] - partials[2 * out + c];
+        const double count = tiles.size(static_cast<int>(t)),
+                     d = from[2 * out] - partials[2 * out + c];
         sums[0] += from[0] + count * d;
         sums[1] += from[out] + d * (2 * from[0] + count * d);
       },

@@ -29,17 +29,14 @@ int unit_shared_bytes(int vectors) {
 }
 
 // The pointwise weights between the channels from `first_channel` on and the outputs from `first`
-// on, as (outputs, channels), and of each output scale, shift, mean and slope, both to shared
-// memory.
+// on, as (outputs, channels), to shared memory.
 template <bool kVector, typename T>
-__device__ void fetch_outputs(const CellExtents& e,
-                              const BackwardUnit<T>& u,
-                              const TileThread& thread,
-                              int64_t pixels,
-                              int first_channel,
-                              int first,
-                              Vec<T>* weights,
-                              Vec<T>* constants) {
+__device__ void fetch_transposed(const CellExtents& e,
+                                 const BackwardUnit<T>& u,
+                                 const TileThread& thread,
+                                 int first_channel,
+                                 int first,
+                                 Vec<T>* weights) {
   constexpr int kWide = Vec<T>::kWidth;
   const int out = u.taps.out, side = thread.vectors * kWide;
   T* const to = &weights[0][0];
@@ -54,14 +51,24 @@ __device__ void fetch_outputs(const CellExtents& e,
 #pragma unroll
     for (int j = 0; j < kWide; ++j) to[(o + j) * side + c] = v[j];
   }
-  T* const constant = &constants[0][0];
-  for (int o = static_cast<int>(threadIdx.x); o < side; o += kBlockSize) {
-    if (first + o >= out) break;
+}
+
+// Scale, shift, mean and slope of the outputs from `first` on, to shared memory.
+template <typename T>
+__device__ void fetch_constants(const CellExtents& e,
+                                const BackwardUnit<T>& u,
+                                const TileThread& thread,
+                                int64_t pixels,
+                                int first,
+                                Vec<T>* constants) {
+  const int side = thread.vectors * Vec<T>::kWidth;
+  T* const to = &constants[0][0];
+  for (int o = static_cast<int>(threadIdx.x); o < side && first + o < u.taps.out; o += kBlockSize) {
     const Incoming<T> in(u, first + o, static_cast<double>(pixels), e.eps);
-    constant[o] = in.scale;
-    constant[side + o] = in.shift;
-    constant[2 * side + o] = in.mean;
-    constant[3 * side + o] = in.slope;
+    to[o] = in.scale;
+    to[side + o] = in.shift;
+    to[2 * side + o] = in.mean;
+    to[3 * side + o] = in.slope;
   }
 }
 

@@ -43,32 +43,33 @@ struct TapSums {
     visit_taps(taps.kernel, taps.stride, taps.dilation, [&](auto fixed) {
       using Fixed = decltype(fixed);
       constexpr int kTaps = Fixed::kTaps;
-      if constexpr (kTaps == 1) return;
+      if constexpr (kTaps > 1) {
 #pragma unroll 1
-      for (int r = 0; r < kTaps; ++r) {
-        T total[kTaps];
+        for (int r = 0; r < kTaps; ++r) {
+          T total[kTaps];
 #pragma unroll
-        for (int s = 0; s < kTaps; ++s) total[s] = (*this)[r * kTaps + s];
-        for_strips(lane, lanes, rows, columns, [&](int p, int q, int width) {
-          const int h = (first_row + p) * Fixed::kStride + taps.offset + r * Fixed::kDilation;
-          if (h < 0 || h >= e.H) return;
-          T g[kStrip], v[Fixed::kColumns];
-#pragma unroll
-          for (int k = 0; k < kStrip; ++k) {
-            g[k] = k < width ? grad_z[(p * columns + q + k) * pitch + channel] : T(0);
-          }
-          const int left = q * Fixed::kStride + taps.offset;
-          load_strip<Fixed>(v, &window.row(h)[0][0] + channel, left, e.W, e.C);
-#pragma unroll
-          for (int s = 0; s < kTaps; ++s) {
+          for (int s = 0; s < kTaps; ++s) total[s] = (*this)[r * kTaps + s];
+          for_strips(lane, lanes, rows, columns, [&](int p, int q, int width) {
+            const int h = (first_row + p) * Fixed::kStride + taps.offset + r * Fixed::kDilation;
+            if (h < 0 || h >= e.H) return;
+            T g[kStrip], v[Fixed::kColumns];
 #pragma unroll
             for (int k = 0; k < kStrip; ++k) {
-              total[s] = ::fma(v[Fixed::column(k, s)], g[k], total[s]);
+              g[k] = k < width ? grad_z[(p * columns + q + k) * pitch + channel] : T(0);
             }
-          }
-        });
+            const int left = q * Fixed::kStride + taps.offset;
+            load_strip<Fixed>(v, &window.row(h)[0][0] + channel, left, e.W, e.C);
 #pragma unroll
-        for (int s = 0; s < kTaps; ++s) (*this)[r * kTaps + s] = total[s];
+            for (int s = 0; s < kTaps; ++s) {
+#pragma unroll
+              for (int k = 0; k < kStrip; ++k) {
+                total[s] = ::fma(v[Fixed::column(k, s)], g[k], total[s]);
+              }
+            }
+          });
+#pragma unroll
+          for (int s = 0; s < kTaps; ++s) (*this)[r * kTaps + s] = total[s];
+        }
       }
     });
   }
@@ -78,10 +79,10 @@ struct TapSums {
 // zeros beside a row may have made.
 template <typename T>
 __device__ __attribute__((noinline)) T tap_again(
-    const CellExtents& e, const BackwardUnit<T>& u, int64_t block, int r, int s, int channel) {
+    const CellExtents& e, const BackwardUnit<T>& u, int block, int r, int s, int channel) {
   const CellTiles tiles(e.N, e.H, e.W, u.taps.stride, u.vectors);
   T sum = 0;
-  for (int64_t t = block * u.steps; t < (block + 1) * u.steps && t < tiles.count; ++t) {
+  for (int t = block * u.steps; t < (block + 1) * u.steps && t < tiles.count; ++t) {
 #pragma unroll 1
     for (int p = 0; p < tiles.size(t); ++p) {
       const CellPixel at(tiles.first(t) + p, tiles.rows, tiles.columns);
@@ -101,11 +102,8 @@ __device__ __attribute__((noinline)) T tap_again(
 
 // Adds up the lanes of each channel, in order.
 template <typename T>
-__device__ void merge_taps(const CellExtents& e,
-                           const BackwardUnit<T>& u,
-                           const TapSums<T>& of,
-                           int64_t block,
-                           T* partials) {
+__device__ void merge_taps(
+    const CellExtents& e, const BackwardUnit<T>& u, const TapSums<T>& of, int block, T* partials) {
   __syncthreads();
   const int kernel = u.taps.kernel;
   for (int i = static_cast<int>(threadIdx.x); i < kernel * kernel * of.side; i += kBlockSize) {
@@ -139,18 +137,20 @@ __global__ void __launch_bounds__(kBlockSize, 2)
   V* const weights = z + tile_vectors;
   V* const constants = weights + thread.vectors * thread.vectors * kWide;
   V* const window_memory = constants + 4 * thread.vectors;
-  fetch_outputs<true>(e, u, thread, tiles.pixels, 0, 0, weights, constants);
+  fetch_transposed<true>(e, u, thread, 0, 0, weights);
+  fetch_constants(e, u, thread, tiles.pixels, 0, constants);
 
   V products[kWide] = {};
   const TapSums<T> taps(thread.vectors * kWide, &window_memory[window_vectors(e, u)][0]);
   if (u.wants_depthwise) {
     for (int tap = 0; tap < u.taps.kernel * u.taps.kernel; ++tap) taps[tap] = 0;
   }
-  const int begin = block * u.steps, rest = static_cast<int>(tiles.count) - begin;
+  const int begin = block * u.steps, rest = tiles.count - begin;
   const int end = begin + (rest < u.steps ? rest : u.steps);
   for (int tile = begin; tile < end; ++tile) {
     const int64_t first = tiles.first(tile);
-    const int size = tiles.size(tile), rows = size / tiles.columns, row = tiles.row(tile);
+    const int size = tiles.size(tile), columns = fresh(tiles.columns);
+    const int rows = size / columns, row = tiles.row(tile);
     const int low = row * u.taps.stride + u.taps.offset;
     const CellWindow<T> window(
         e,
@@ -161,7 +161,7 @@ __global__ void __launch_bounds__(kBlockSize, 2)
     if (u.wants_depthwise || u.wants_pointwise) window.fetch(e, u.x, thread, tile / tiles.of_image);
     rebuild<true>(u, thread, first, size, 0, constants, grad_y);
     __syncthreads();
-    if (u.wants_pointwise) convolve(e, window, u.taps, thread, row, rows, tiles.columns, z);
+    if (u.wants_pointwise) convolve(e, window, u.taps, thread, row, rows, columns, z);
     V grad_z[kPixelsOfThread] = {};
     add_product<T>(thread, grad_y, weights, u.taps.out, grad_z);
     store_grad_z<true>(u, thread, first, size, e.C, thread.vector * kWide, grad_z);
@@ -176,7 +176,7 @@ __global__ void __launch_bounds__(kBlockSize, 2)
         z[thread.pixel(i) * pitch + thread.vector] = grad_z[i];
       }
       __syncthreads();
-      taps.add(e, u.taps, window, row, rows, tiles.columns, pitch * kWide, &z[0][0]);
+      taps.add(e, u.taps, window, row, rows, columns, pitch * kWide, &z[0][0]);
     }
   }
   T* const partials = u.partials + static_cast<int64_t>(block) * u.partial_columns(e.C);

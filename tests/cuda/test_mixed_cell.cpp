@@ -136,6 +136,24 @@ TEMPLATE_TEST_CASE("cuda: convolutions of a source share its blocks", "[cuda]", 
   }
 }
 
+// As at the entry of a cell, in several tiles of channels.
+TEMPLATE_TEST_CASE("cuda: a source with more channels than a tile", "[cuda]", float, double) {
+  using T = TestType;
+  OCHE_CUDA_CONTEXT(ctx);
+  for (auto [C, out] : {std::pair<int64_t, int64_t>{40, 12}, {72, 8}, {72, 132}, {67, 65}}) {
+    CellSourceCase source{.moments = false, .x = {.after = 4}, .initial = true, .sums = true};
+    source.convs = {{.depthwise = false, .out = out}, separable(C, 3, 1, 1)};
+    const CellSourcesCase c{{2, 5, 6, C}, {source}};
+    CAPTURE(text(c));
+    check_cell_outputs(outputs_in_every_order<T>(
+                           ctx, [&](auto& memory) { return source_forward<T>(ctx, memory, c); }),
+                       reference_source_forward(c));
+    check_cell_outputs(outputs_in_every_order<T>(
+                           ctx, [&](auto& memory) { return source_backward<T>(ctx, memory, c); }),
+                       reference_source_backward(c));
+  }
+}
+
 TEMPLATE_TEST_CASE("cuda: a cell of more than a launch holds", "[cuda]", float, double) {
   using T = TestType;
   OCHE_CUDA_CONTEXT(ctx);
