@@ -55,15 +55,17 @@ struct OuterThread {
     slices = kBlockSize / pairs;
   }
 };
-// sum[d] += element d of the thread's vector of a times its vector of b, over its pixels.
+// sum[d] += element d of the thread's vector of a times its vector of b, over its share of
+// `pixels`.
 template <typename T>
 __device__ void add_outer_product(const TileThread& thread,
                                   const OuterThread& outer,
                                   const Vec<T>* a,
                                   const Vec<T>* b,
+                                  int pixels,
                                   Vec<T> (&sum)[Vec<T>::kWidth]) {
   constexpr int kWide = Vec<T>::kWidth;
-  const int pitch = tile_pitch(thread.vectors), pixels = thread.pixels();
+  const int pitch = tile_pitch(thread.vectors);
 #pragma unroll 4
   for (int p = outer.slice; p < pixels; p += outer.slices) {
     const Vec<T> left = a[p * pitch + outer.row], right = b[p * pitch + outer.column];

@@ -9,6 +9,16 @@
 
 namespace oche::kernels::cuda {
 
+// Neighbouring outputs of a row that a thread computes together.
+inline constexpr int kStrip = 4;
+
+// A number that the compiler takes for another one each time, so that it computes what follows from
+// it where it is used instead of keeping that in registers through a loop.
+__device__ inline int fresh(int i) {
+  asm volatile("" : "+r"(i));
+  return i;
+}
+
 // a / b, both at least 0: a division of 64 bits costs four times as much as one of 32.
 __device__ inline int64_t divide(int64_t a, int64_t b) {
   if (((a | b) >> 32) == 0) return static_cast<uint32_t>(a) / static_cast<uint32_t>(b);

@@ -6,10 +6,8 @@
 // Functions of their own do that, so that the others spend no register on it.
 #pragma once
 
-#include <numeric>
-
-#include "kernels/cuda/channels.cuh"
 #include "kernels/cuda/conv2d_way.h"
+#include "kernels/cuda/taps.cuh"
 
 namespace oche::kernels::cuda {
 namespace {
@@ -49,17 +47,6 @@ template <typename T>
 __device__ int64_t channel_of_thread(const Lanes& lanes) {
   return (static_cast<int64_t>(blockIdx.z) * lanes.channels + threadIdx.x % lanes.channels) *
          Vec<T>::kWidth;
-}
-
-template <int n, typename V>
-__device__ bool any_nan(const V (&v)[n]) {
-  bool nan = false;
-#pragma unroll
-  for (int i = 0; i < n; ++i) {
-#pragma unroll
-    for (int j = 0; j < V::kWidth; ++j) nan |= v[i][j] != v[i][j];
-  }
-  return nan;
 }
 
 template <typename T>
@@ -161,17 +148,6 @@ __device__ __attribute__((noinline)) void weight_grad_again(const ConvExtents& e
     if (element_of_w != element_of_w) element_of_w = sum;
   }
 }
-
-// A square kernel known at compile time, with vectors of channels that are aligned.
-template <int kTapsOfRow, int kStrideOf, int kDilationOf>
-struct Taps {
-  static constexpr int kTaps = kTapsOfRow, kStride = kStrideOf, kDilation = kDilationOf;
-  // What a strip reads of a source row: every kStep-th column.
-  static constexpr int kStep = std::gcd(kStride, kDilation);
-  static constexpr int kColumns = ((kStrip - 1) * kStride + (kTaps - 1) * kDilation) / kStep + 1;
-  // The column, of those read, that output k reads through tap s.
-  static constexpr int column(int k, int s) { return (k * kStride + s * kDilation) / kStep; }
-};
 
 template <typename Fixed, typename T>
 __global__ void __launch_bounds__(kBlock, 1) depthwise_forward_kernel(

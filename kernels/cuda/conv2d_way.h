@@ -36,8 +36,6 @@ struct ConvExtents {
 inline int64_t output_pixels(const Conv2dShape& s) {
   return s.N * s.out_h() * s.out_w();
 }
-// Neighbouring outputs of a row that a thread computes together.
-inline constexpr int kStrip = 4;
 
 // As in kernels/cpu/conv2d_way.h. A weight gradient comes in weight_grad_blocks(shape) partial
 // ones, a number that the shape alone fixes.

@@ -1,4 +1,5 @@
 // The backward pass of a cell's sources on a CUDA device: what its two kernels work on.
+#include "kernels/cuda/cell_strips.cuh"
 #include "kernels/cuda/mixed_cell_backward.cuh"
 
 namespace oche::kernels {
@@ -23,7 +24,22 @@ class Plan {
   }
 
   void launch(CudaContext& ctx) {
-    for_cell_tables(units_, [&](const auto& table) { launch_units<T>(ctx, s_, table); });
+    std::vector<BackwardUnit<T>> usual, others;
+    for (size_t i = 0; i < units_.size(); ++i) {
+      const auto end = units_.begin() + i + units_[i].follow + 1;
+      const bool all = std::all_of(units_.begin() + i, end, [&](const BackwardUnit<T>& u) {
+        return usual_unit(ctx, s_, u);
+      });
+      auto& list = all ? usual : others;
+      list.insert(list.end(), units_.begin() + i, end);
+      if (!all) {
+        BackwardUnit<T>& lead = *(list.end() - 1 - units_[i].follow);
+        lead.n = blocks_any(s_, lead);
+      }
+      i += units_[i].follow;
+    }
+    for_cell_tables(usual, [&](const auto& table) { launch_units_usual<T>(ctx, s_, table); });
+    for_cell_tables(others, [&](const auto& table) { launch_units_any<T>(ctx, s_, table); });
     GatherTable<T> table;
     const auto flush = [&] {
       if (table.blocks() > 0) launch_gather<T>(ctx, s_, table);
@@ -53,7 +69,7 @@ class Plan {
   }
 
  private:
-  int64_t tiles() const { return ceil_div(cell_pixels(s_), tile_pixels(vectors_)); }
+  int64_t tiles() const { return strip_blocks(s_, vectors_); }  // of a source
 
   void add(const CellSourceBackward<T>& source) {
     std::vector<GatherTerm<T>> terms;
@@ -109,8 +125,9 @@ class Plan {
     u.wants_pointwise = b.grad_pointwise != nullptr;
     const bool weights = u.wants_depthwise || u.wants_pointwise;
     if (weights) u.steps = kStepsWithWeights;
-    const int64_t M = cell_pixels(s_, b.conv.stride),
-                  blocks = ceil_div(M, u.steps * tile_pixels(u.vectors));
+    const CellExtents e(s_);
+    const CellTiles tiles(e.N, e.H, e.W, u.taps.stride, u.vectors);
+    const int64_t M = tiles.pixels, blocks = ceil_div(tiles.count, u.steps);
     u.grad = workspace_.take<T>(M * s_.C);
     if (weights) {
       GatherWeights<T> w;
@@ -122,8 +139,7 @@ class Plan {
       w.partials = u.partials = workspace_.take<T>(blocks * w.columns);
       weights_.push_back(w);
     }
-    u.n = static_cast<int>(blocks * channel_chunks<T>(s_.C, u.vectors) *
-                           (u.wants_pointwise ? channel_chunks<T>(b.conv.out, u.vectors) : 1));
+    u.n = static_cast<int>(blocks);
     units_.push_back(u);
 
     GatherTerm<T> term;

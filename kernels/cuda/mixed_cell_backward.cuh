@@ -1,4 +1,4 @@
-// The two kernels of the backward pass of a cell's sources on a CUDA device.
+// The two steps of the backward pass of a cell's sources on a CUDA device.
 //   cell_unit_backward_kernel  what reaches the depthwise output z of each convolution and the
 //                              values of each pool, and the weights' gradients in parts
 //   cell_gather_kernel         gathers that for each pixel of a source, and adds up the parts
@@ -14,7 +14,7 @@ namespace oche::kernels::cuda {
 // consumers, of which only g to sum_gx count.
 template <typename T>
 struct BackwardUnit {
-  int n = 0, follow = 0;  // blocks; pixels' blocks * chunks of channels
+  int n = 0, follow = 0;  // blocks: of a convolution, of `steps` tiles each
   CellView<T> x, y;       // of a pool, y's moments
   CellTaps<T> taps;       // of a pool, the stride and the channels
   const T *g = nullptr, *weight = nullptr, *sum_g = nullptr, *sum_gx = nullptr;
@@ -78,8 +78,17 @@ struct GatherTable {
   int blocks() const { return sources * blocks_of_source + blocks_of_weights; }
 };
 
+// True iff the kernel for usual convolutions takes a unit; it takes any pool of whole vectors.
 template <typename T>
-void launch_units(CudaContext&, const CellShape&, const CellTable<BackwardUnit<T>>&);
+bool usual_unit(const CudaContext&, const CellShape&, const BackwardUnit<T>&);
+template <typename T>
+void launch_units_usual(CudaContext&, const CellShape&, const CellTable<BackwardUnit<T>>&);
+// The blocks of threads that the kernel for any takes, n of them for each chunk of channels and
+// more.
+template <typename T>
+int blocks_any(const CellShape&, const BackwardUnit<T>&);
+template <typename T>
+void launch_units_any(CudaContext&, const CellShape&, const CellTable<BackwardUnit<T>>&);
 template <typename T>
 void launch_gather(CudaContext&, const CellShape&, const GatherTable<T>&);
 

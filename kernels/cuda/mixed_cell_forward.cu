@@ -1,46 +1,26 @@
 // The forward pass of a cell's sources on a CUDA device: depthwise and pointwise convolution of a
-// tile of pixels in one block, with the statistics of what comes out.
-#include "kernels/cuda/cell_product.cuh"
-#include "kernels/cuda/merges.cuh"
+// tile of pixels in one block, with the statistics of what comes out. Here the kernel for any taps,
+// channels and alignment, and which kernel takes what.
+#include "kernels/cuda/cell_window.cuh"
+#include "kernels/cuda/mixed_cell_forward.cuh"
 
 namespace oche::kernels {
 namespace {
 
 using namespace cuda;
 
-// A convolution or a pool of a source.
-template <typename T>
-struct ForwardUnit {
-  static constexpr int follow = 0;
-  int64_t n = 0;  // blocks: tiles of pixels * chunks of channels
-  CellView<T> x;
-  CellTaps<T> taps;  // of a pool, the stride and the channels
-  int pool = -1;     // a CellPool, or a convolution
-  int vectors = 0;
-  T *y = nullptr, *mean = nullptr, *var = nullptr;  // nullptr: not wanted
-  int64_t pitch = 0;
-  double* partials = nullptr;  // (tiles, 3, out): sums and squares around the third
-};
+constexpr int kMostGroup = 4;              // convolutions of a block
+constexpr int kBlocksOfProcessor = 6;      // that are to be had before blocks take several
+constexpr size_t kMostShared = 100 << 10;  // bytes, for the usual ones
 
-template <typename T>
-constexpr int kWeightVectors = kMostVectors* kMostVectors* kWidth<T>;
-template <typename T>
-int forward_shared_bytes(int vectors) {
-  return tile_bytes(vectors) + vectors * vectors * kWidth<T> * 16;
-}
-
-// Of a tile: z, the depthwise convolution of `depth` channels at a time, times the pointwise one.
+// y of a tile: z, the depthwise convolution of `side` channels at a time, times the pointwise one.
 template <bool kVector, typename T>
-__device__ void convolve(const CellExtents& e,
-                         const ForwardUnit<T>& u,
-                         const TileThread& thread,
-                         int64_t pixels,
-                         int64_t first,
-                         int first_out,
-                         int rows,
-                         int columns,
-                         Vec<T> (&sum)[kPixelsOfThread]) {
+__device__ void convolve_any(const CellExtents& e,
+                             const ForwardUnit<T>& u,
+                             const ForwardPlace& at,
+                             Vec<T> (&sum)[kPixelsOfThread]) {
   constexpr int kWide = Vec<T>::kWidth;
+  const TileThread& thread = at.thread;
   Vec<T>* const z = dynamic_shared<Vec<T>>();
   Vec<T>* const weights = z + thread.pixels() * tile_pitch(thread.vectors);
   const int side = thread.vectors * kWide;
@@ -50,157 +30,80 @@ __device__ void convolve(const CellExtents& e,
     const Normalisation<T> normalised(u.x, channel, count, e.eps);
     __syncthreads();  // the chunk before has been read
 #pragma unroll 1
-    for (int i = 0; i < kPixelsOfThread; ++i) {
-      const int64_t pixel = first + thread.pixel(i);
+    for (int p = thread.group; p < at.size; p += thread.groups) {
       Vec<T> value{};
-      if (count > 0 && pixel < pixels) {
-        const CellPixel at(pixel, rows, columns);
-        value = depthwise_at<kVector>(e, u.x, u.taps, normalised, at, channel, count);
+      if (count > 0) {
+        const CellPixel pixel(at.first + p, at.tiles.rows, at.tiles.columns);
+        value = depthwise_at<kVector>(e, u.x, u.taps, normalised, pixel, channel, count);
       }
-      z[thread.pixel(i) * tile_pitch(thread.vectors) + thread.vector] = value;
+      z[p * tile_pitch(thread.vectors) + thread.vector] = value;
     }
-    const int out = first_out + thread.vector * kWide;
-    for (int d = thread.group; d < depth; d += thread.groups) {
-      const bool inside = chunk + d < e.C && out < u.taps.out;
-      const int64_t at = static_cast<int64_t>(chunk + d) * u.taps.out + out;
-      weights[d * thread.vectors + thread.vector] =
-          inside ? load_channels<kVector, kWide>(u.taps.pointwise + at, u.taps.out - out)
-                 : Vec<T>{};
-    }
+    fetch_weights<kVector>(u.taps, thread, e.C, chunk, depth, at.begin, weights);
     __syncthreads();
     add_product<T>(thread, z, weights, depth, sum);
   }
 }
 
-// Mean and variance of each channel, from the partial sums of all tiles.
-template <typename T>
-__device__ void finish_moments(const ForwardUnit<T>& u, int64_t pixels, int tile) {
-  const int64_t out = u.taps.out, tiles = (pixels + tile - 1) / tile;
-  const double* const partials = u.partials;
-  merge_tiles<2>(
-      tiles,
-      out,
-      [&](int64_t t, int64_t c, double(&sums)[2]) {
-        // Around the first tile's centre.
-        const double* const from = partials + 3 * t * out + c;
-        const double rest = static_cast<double>(pixels - t * tile);
-        const double count = rest < tile ? rest : tile, d = from[2 * out] - partials[2 * out + c];
-        sums[0] += from[0] + count * d;
-        sums[1] += from[out] + d * (2 * from[0] + count * d);
-      },
-      [&](int64_t c, const double(&sums)[2]) {
-        const double all = static_cast<double>(pixels), mean = sums[0] / all;
-        const double var = sums[1] / all - mean * mean;
-        u.mean[c] = static_cast<T>(partials[2 * out + c] + mean);
-        u.var[c] = static_cast<T>(var < 0 ? 0.0 : var);
-      });
-}
-
 template <bool kVector, typename T>
 __global__ void __launch_bounds__(kBlockSize)
-    cell_source_forward_kernel(const __grid_constant__ CellTable<ForwardUnit<T>> table,
+    cell_source_forward_kernel(const __grid_constant__ ForwardTable<T> table,
                                const __grid_constant__ CellExtents e,
                                unsigned* tickets) {
-  using V = Vec<T>;
-  constexpr int kWide = V::kWidth;
   const int number = table.find(blockIdx.x);
-  const ForwardUnit<T>& u = table.entry[number];
-  const TileThread thread(u.vectors);
-  const int out = u.taps.out, side = thread.vectors * kWide, chunks = (out + side - 1) / side;
-  const int block = static_cast<int>(blockIdx.x - table.begin[number]);
-  const int64_t tile = block / chunks, first = tile * thread.pixels();
-  const int channel = block % chunks * side + thread.vector * kWide, count = out - channel;
-  const int rows = (e.H + u.taps.stride - 1) / u.taps.stride;
-  const int columns = (e.W + u.taps.stride - 1) / u.taps.stride;
-  const int64_t pixels = e.N * rows * columns;
-
-  V y[kPixelsOfThread] = {};
-  if (u.pool < 0) {
-    convolve<kVector>(e, u, thread, pixels, first, block % chunks * side, rows, columns, y);
-  } else if (count > 0) {
-#pragma unroll 1
-    for (int i = 0; i < kPixelsOfThread; ++i) {
-      if (first + thread.pixel(i) >= pixels) break;
-      const CellPixel at(first + thread.pixel(i), rows, columns);
-      y[i] = pooled_at<kVector>(
-          e, u.x.data, u.x.pitch, static_cast<CellPool>(u.pool), u.taps.stride, at, channel, count);
-    }
+  const ForwardUnit<T>* const u = table.entry + number;
+  const ForwardPlace at(e, *u, static_cast<int>(blockIdx.x - table.begin[number]));
+  if (u->pool >= 0) {
+    pool_tile<kVector>(e, *u, at);
+  } else {
+    Vec<T> y[kPixelsOfThread] = {};
+    convolve_any<kVector>(e, *u, at, y);
+    leave<kVector>(*u, at, y);
   }
-  const auto live = [&](int i) { return count > 0 && first + thread.pixel(i) < pixels; };
-  if (u.y) {
-#pragma unroll
-    for (int i = 0; i < kPixelsOfThread; ++i) {
-      if (!live(i)) continue;
-      store_channels<kVector>(y[i], u.y + (first + thread.pixel(i)) * u.pitch + channel, count);
-    }
-  }
-  if (!u.mean) return;  // all threads
-
-  // Around the tile's first pixel.
-  CU_SHARED(V, centre, kMostVectors);
-  if (thread.group == 0) centre[thread.vector] = y[0];
-  __syncthreads();
-  const V around = centre[thread.vector];
-  V sums[2] = {};
-#pragma unroll
-  for (int i = 0; i < kPixelsOfThread; ++i) {
-    if (!live(i)) continue;
-#pragma unroll
-    for (int j = 0; j < kWide; ++j) {
-      const T d = y[i][j] - around[j];
-      sums[0][j] += d;
-      sums[1][j] = ::fma(d, d, sums[1][j]);
-    }
-  }
-  double* const partials = u.partials + 3 * tile * out;
-  const int begin = block % chunks * side;
-  merge_columns(thread.vectors, sums, [&](int s, int c, double total) {
-    if (begin + c < out) partials[s * out + begin + c] = total;
-  });
-  if (thread.group == 0) {
-#pragma unroll
-    for (int j = 0; j < kWide; ++j) {
-      if (j < count) partials[2 * out + channel + j] = static_cast<double>(around[j]);
-    }
-  }
-  if (last_block(tickets + number, static_cast<unsigned>(u.n))) {
-    finish_moments(u, pixels, thread.pixels());
-  }
+  finish(e, u, tickets + number);
 }
 
-// The units of a call, and what they need of the workspace.
+template <typename T>
+CellTiles tiles_of(const CellShape& s, const ForwardUnit<T>& u) {
+  const CellExtents e(s);
+  return CellTiles(e.N, e.H, e.W, u.taps.stride, u.vectors);
+}
+
+// The units of a call, one for each convolution and pool that leaves anything, and what they need
+// of the workspace.
 template <typename T>
 std::vector<ForwardUnit<T>> forward_units(const CellShape& s,
                                           const std::vector<CellSourceForward<T>>& sources,
                                           CellWorkspace& workspace) {
   std::vector<ForwardUnit<T>> units;
-  const auto add = [&](const CellView<T>& x,
-                       int pool,
-                       const CellTaps<T>& taps,
-                       Pixels<T> y,
-                       Moments<T> moments) {
-    ForwardUnit<T> u;
-    u.x = x;
-    u.taps = taps;
-    u.pool = pool;
-    u.vectors = cell_vectors<T>(taps.out);
+  const auto add = [&](ForwardUnit<T> u, Pixels<T> y, Moments<T> moments) {
     u.y = y.data;
     u.pitch = y.pitch;
     u.mean = moments.mean;
     u.var = moments.var;
-    const int64_t tiles = ceil_div(cell_pixels(s, taps.stride), tile_pixels(u.vectors));
-    if (u.mean) u.partials = workspace.take<double>(3 * tiles * taps.out);
-    u.n = tiles * channel_chunks<T>(taps.out, u.vectors);
+    const CellTiles tiles = tiles_of(s, u);
+    if (u.mean) u.partials = workspace.take<double>(int64_t{3} * tiles.count * u.taps.out);
+    u.n = tiles.count * channel_chunks<T>(u.taps.out, u.vectors);
     if (u.n > 0 && (u.y || u.mean)) units.push_back(u);
   };
   for (const CellSourceForward<T>& source : sources) {
-    const CellView<T> x(source.source.x, source.source.moments);
-    for (const auto& f : source.convs) add(x, -1, CellTaps<T>(f.conv), f.y, f.moments);
+    ForwardUnit<T> u;
+    u.x = CellView<T>(source.source.x, source.source.moments);
+    for (const auto& f : source.convs) {
+      u.taps = CellTaps<T>(f.conv);
+      // A tile that holds all channels of both sides, unless most of it would be idle.
+      const int64_t most = s.C <= 2 * f.conv.out ? std::max(s.C, f.conv.out) : f.conv.out;
+      u.vectors = static_cast<short>(cell_vectors<T>(most));
+      u.low = u.taps.offset;
+      u.high = static_cast<short>(u.low + (u.taps.kernel - 1) * u.taps.dilation + 1);
+      add(u, f.y, f.moments);
+    }
+    u.taps = CellTaps<T>();
+    u.taps.out = static_cast<int>(s.C);
+    u.vectors = static_cast<short>(cell_vectors<T>(s.C));
     for (const auto& f : source.pools) {
-      CellTaps<T> taps;
-      taps.stride = static_cast<short>(f.stride);
-      taps.out = static_cast<int>(s.C);
-      add(x, static_cast<int>(f.pool), taps, f.y, f.moments);
+      u.pool = static_cast<short>(f.pool);
+      u.taps.stride = static_cast<short>(f.stride);
+      add(u, f.y, f.moments);
     }
   }
   return units;
@@ -210,7 +113,61 @@ template <typename T>
 bool whole_vectors(const CellShape& s, const ForwardUnit<T>& u) {
   constexpr int kWide = kWidth<T>;
   return s.C % kWide == 0 && u.taps.out % kWide == 0 && u.x.pitch % kWide == 0 &&
-         u.pitch % kWide == 0 && aligned<kWide>(u.x.data, u.taps.depthwise, u.taps.pointwise, u.y);
+         (!u.y || u.pitch % kWide == 0) &&
+         aligned<kWide>(u.x.data, u.taps.depthwise, u.taps.pointwise, u.y);
+}
+
+// What the kernel for usual convolutions asks for.
+template <typename T>
+size_t shared_bytes(const CellShape& s, const ForwardUnit<T>& u) {
+  const int64_t rows = (tiles_of(s, u).tall - 1) * u.taps.stride + u.high - u.low;
+  return tile_bytes(u.vectors) + static_cast<size_t>(u.vectors * s.C * 16) +
+         window_bytes(static_cast<int>(std::min(rows, s.H)),
+                      static_cast<int>(s.W),
+                      static_cast<int>(s.C / kWidth<T>));
+}
+template <typename T>
+bool usual(const CudaContext& ctx, const CellShape& s, const ForwardUnit<T>& u) {
+  if (!whole_vectors(s, u)) return false;
+  if (u.pool >= 0) return true;
+  return usual_taps(u.taps) && tiles_of(s, u).tall > 0 && s.C <= u.vectors * kWidth<T> &&
+         shared_bytes(s, u) <= std::min(kMostShared, ctx.shared_bytes() / 2);
+}
+
+// Puts convolutions of the same source and the same tiles behind one another, in groups of up to
+// `most`.
+template <typename T>
+std::vector<ForwardUnit<T>> grouped(const CudaContext& ctx,
+                                    const CellShape& s,
+                                    const std::vector<ForwardUnit<T>>& units) {
+  int64_t blocks = 0;
+  for (const auto& u : units) blocks += u.n;
+  const int64_t spare = blocks / (kBlocksOfProcessor * ctx.multiprocessors());
+  const int most = spare >= kMostGroup ? kMostGroup : spare >= 2 ? 2 : 1;
+  std::vector<ForwardUnit<T>> result;
+  std::vector<bool> taken(units.size());
+  for (size_t i = 0; i < units.size(); ++i) {
+    if (taken[i]) continue;
+    const size_t lead = result.size();
+    result.push_back(units[i]);
+    for (size_t j = i + 1; j < units.size() && units[i].pool < 0; ++j) {
+      ForwardUnit<T> u = units[j], all = result[lead];
+      if (all.follow + 1 == most) break;
+      if (taken[j] || u.pool >= 0 || u.x.data != all.x.data || u.x.mean != all.x.mean ||
+          u.taps.stride != all.taps.stride || u.vectors != all.vectors || u.n != all.n) {
+        continue;
+      }
+      all.low = std::min(all.low, u.low);
+      all.high = std::max(all.high, u.high);
+      ++all.follow;
+      if (!usual(ctx, s, all)) continue;  // too much memory
+      result[lead] = all;
+      u.n = 0;
+      result.push_back(u);
+      taken[j] = true;
+    }
+  }
+  return result;
 }
 
 }  // namespace
@@ -230,13 +187,24 @@ void cell_source_forward(CudaContext& ctx,
                          const std::vector<CellSourceForward<T>>& sources,
                          std::byte* memory) {
   CellWorkspace workspace(memory);
-  const auto units = forward_units(s, sources, workspace);
-  for_cell_tables(units, [&](const CellTable<ForwardUnit<T>>& table) {
+  std::vector<ForwardUnit<T>> usual_units, others;
+  for (const ForwardUnit<T>& u : forward_units(s, sources, workspace)) {
+    (usual(ctx, s, u) ? usual_units : others).push_back(u);
+  }
+  for_cell_tables(grouped(ctx, s, usual_units), [&](const ForwardTable<T>& table) {
+    size_t shared = 0;
+    for (int i = 0; i < table.count; ++i) {
+      if (table.entry[i].pool < 0) shared = std::max(shared, shared_bytes(s, table.entry[i]));
+    }
+    launch_forward_usual<T>(ctx, s, table, static_cast<int>(shared));
+  });
+  for_cell_tables(others, [&](const ForwardTable<T>& table) {
     bool vector = true;
     int shared = 0;
     for (int i = 0; i < table.count; ++i) {
-      vector = vector && whole_vectors(s, table.entry[i]);
-      shared = std::max(shared, forward_shared_bytes<T>(table.entry[i].vectors));
+      const ForwardUnit<T>& u = table.entry[i];
+      vector = vector && whole_vectors(s, u);
+      shared = std::max(shared, tile_bytes(u.vectors) + u.vectors * u.vectors * kWidth<T> * 16);
     }
     with_bool(vector, [&](auto whole) {
       CU_LAUNCH((cell_source_forward_kernel<whole, T>),

@@ -1,5 +1,7 @@
 // The gradient of a cell's sources, gathered for each pixel from all that it led to, and the sums
 // of the weights' gradients over the blocks of pixels.
+#include "kernels/cuda/cell_strips.cuh"
+#include "kernels/cuda/cell_window.cuh"
 #include "kernels/cuda/merges.cuh"
 #include "kernels/cuda/mixed_cell_backward.cuh"
 
@@ -23,6 +25,7 @@ __device__ Vec<T> from_conv(const CellExtents& e,
   constexpr int kWide = Vec<T>::kWidth;
   const int rows = (e.H + term.stride - 1) / term.stride;
   const int columns = (e.W + term.stride - 1) / term.stride;
+#pragma unroll 1
   for (int r = 0; r < term.kernel; ++r) {
     const int p = reached(at.row, term.offset + r * term.dilation, term.stride, rows);
     if (p < 0) continue;
@@ -77,8 +80,136 @@ __device__ Vec<T> from_pool(const CellExtents& e,
   return sum;
 }
 
-// A tile of a source: tiles * chunks of channels blocks of each.
-template <bool kVector, typename T>
+// Adds what reaches the pixels of a strip from a usual convolution.
+template <typename Fixed, bool kOdd, typename T>
+__device__ void strip_from_conv(const CellExtents& e,
+                                const GatherTerm<T>& term,
+                                const CellStrip& at,
+                                int channel,
+                                Vec<T> (&sum)[kStrip]) {
+  using V = Vec<T>;
+  const int rows = (e.H + Fixed::kStride - 1) / Fixed::kStride;
+  const int columns = (e.W + Fixed::kStride - 1) / Fixed::kStride;
+  const T* const image = term.grad + at.n * rows * columns * e.C + channel;
+  const T* const weight = term.weight + channel;
+  V v[kGathered<Fixed>], tap;
+  gather_strip<Fixed, kOdd>(
+      at,
+      term.offset,
+      rows,
+      columns,
+      [&](int u, int p, int q) { v[u] = V::load(image + (p * columns + q) * e.C); },
+      [&](int u) { v[u] = V{}; },
+      [&](int r, int s) {
+        if (Fixed::kTaps > 1) tap = V::load(weight + (r * Fixed::kTaps + s) * e.C);
+      },
+      [&](int k, int, int, int u) {
+        if constexpr (Fixed::kTaps > 1) {
+          sum[k] = fma(v[u], tap, sum[k]);
+        } else {
+#pragma unroll
+          for (int j = 0; j < V::kWidth; ++j) sum[k][j] += v[u][j];
+        }
+      });
+}
+
+// The same from a pool.
+template <int kStride, bool kMaximum, typename T>
+__device__ void strip_from_pool(const CellExtents& e,
+                                const GatherTerm<T>& term,
+                                const CellStrip& at,
+                                int channel,
+                                Vec<T> (&sum)[kStrip]) {
+  using V = Vec<T>;
+  using Fixed = Taps<3, kStride, 1>;
+  const int rows = (e.H + kStride - 1) / kStride, columns = (e.W + kStride - 1) / kStride;
+  const int64_t image = at.n * rows * columns * e.C + channel;
+  V v[kGathered<Fixed>];
+  Vec<uint8_t, V::kWidth> winner[kGathered<Fixed>];
+  gather_strip<Fixed, true>(
+      at,
+      -1,
+      rows,
+      columns,
+      [&](int u, int p, int q) {
+        const int64_t from = image + (p * columns + q) * e.C;
+        v[u] = V::load(term.grad + from);
+        if constexpr (kMaximum) {
+          winner[u] = Vec<uint8_t, V::kWidth>::load(term.winner + from);
+        } else {
+          const T share = 1 / static_cast<T>(PoolReach(p * kStride, e.H).size() *
+                                             PoolReach(q * kStride, e.W).size());
+#pragma unroll
+          for (int j = 0; j < V::kWidth; ++j) v[u][j] *= share;
+        }
+      },
+      [&](int u) {
+        v[u] = V{};
+        winner[u] = {};
+      },
+      [&](int, int) {},
+      [&](int k, int r, int s, int u) {
+#pragma unroll
+        for (int j = 0; j < V::kWidth; ++j) {
+          const bool counts = !kMaximum || winner[u][j] == r * 3 + s;
+          sum[k][j] += counts ? v[u][j] : T(0);
+        }
+      });
+}
+
+template <typename T>
+bool usual_term(const GatherTerm<T>& term) {
+  if (term.kind == GatherTerm<T>::kSkip) return true;
+  if (term.kind != GatherTerm<T>::kConv) return term.stride == 1 || term.stride == 2;
+  CellTaps<T> taps;
+  taps.depthwise = term.weight;
+  taps.kernel = term.kernel;
+  taps.stride = term.stride;
+  taps.dilation = term.dilation;
+  return usual_taps(taps);
+}
+
+// What the convolutions `first` up to `end` contribute to a strip, before the relu's gate.
+template <bool kUsual, bool kVector, typename T>
+__device__ void through_relu(const GatherTable<T>& table,
+                             const CellExtents& e,
+                             int first,
+                             int end,
+                             const CellStrip& at,
+                             int channel,
+                             Vec<T> (&sum)[kStrip]) {
+  const auto any = [&](int k) {
+    const CellPixel pixel(at.pixel + k, e.H, e.W);
+    Vec<T> total{};
+    for (int t = first; t < end; ++t) {
+      if (table.term[t].kind != GatherTerm<T>::kConv) continue;
+      total = from_conv<kVector>(e, table.term[t], pixel, channel, e.C - channel, total);
+    }
+    return total;
+  };
+  if constexpr (kUsual) {
+    for (int t = first; t < end; ++t) {
+      const GatherTerm<T>& term = table.term[t];
+      if (term.kind != GatherTerm<T>::kConv) continue;
+      visit_taps(term.kernel, term.stride, term.dilation, [&](auto fixed) {
+        using Fixed = decltype(fixed);
+        if (Fixed::kStride > 1 && term.offset % 2 != 0) {
+          strip_from_conv<Fixed, true>(e, term, at, channel, sum);
+        } else {
+          strip_from_conv<Fixed, false>(e, term, at, channel, sum);
+        }
+      });
+    }
+    if (!any_nan(sum)) return;  // which zeros beside a row may have made
+  }
+#pragma unroll
+  for (int k = 0; k < kStrip; ++k) {
+    if (k < at.width) sum[k] = any(k);
+  }
+}
+
+// A tile of a source: blocks_of_source blocks, of strips and chunks of channels, for each.
+template <bool kUsual, bool kVector, typename T>
 __device__ void gather(const GatherTable<T>& table, const CellExtents& e, unsigned* tickets) {
   using V = Vec<T>;
   constexpr int kWide = V::kWidth;
@@ -88,59 +219,81 @@ __device__ void gather(const GatherTable<T>& table, const CellExtents& e, unsign
   const TileThread thread(table.vectors);
   const int side = table.vectors * kWide, chunks = (e.C + side - 1) / side;
   const int begin = block % chunks * side, channel = begin + thread.vector * kWide;
-  const int count = e.C - channel;
-  const int64_t pixels = e.N * e.H * e.W, tile = block / chunks;
-  const Normalisation<T> normalised(source.x, channel, count, e.eps);
+  const int count = e.C - channel, tile = block / chunks;
 
   V sums[2] = {};
-#pragma unroll 1
-  for (int i = 0; i < kPixelsOfThread; ++i) {
-    const int64_t pixel = tile * thread.pixels() + thread.pixel(i);
-    if (count <= 0 || pixel >= pixels) break;
-    const CellPixel at(pixel, e.H, e.W);
-    V through{}, past{};  // the relu
-    if (source.initial) {
-      past = load_channels<kVector, kWide>(source.initial + pixel * source.initial_pitch + channel,
-                                           count);
-    }
-    for (int k = source.first; k < source.first + source.count; ++k) {
-      const GatherTerm<T>& term = table.term[k];
-      if (term.kind == GatherTerm<T>::kConv) {
-        through = from_conv<kVector>(e, term, at, channel, count, through);
-      } else if (term.kind == GatherTerm<T>::kSkip) {
-        const T weight = term.weight ? *term.weight : T(1);
-        const V g = load_channels<kVector, kWide>(term.grad + pixel * term.pitch + channel, count);
+  const CellStrip at(e, static_cast<int64_t>(tile) * thread.groups + thread.group);
+  if (count > 0 && at.width > 0) {
+    const int end = source.first + source.count;
+    V grad[kStrip] = {}, x[kStrip];
+    through_relu<kUsual, kVector>(table, e, source.first, end, at, channel, grad);
+    const Normalisation<T> normalised(source.x, channel, count, e.eps);
+    const int64_t pitch = source.x.pitch;
+    load_pixels<kVector>(x, source.x.data + at.pixel * pitch + channel, pitch, at.width, count);
 #pragma unroll
-        for (int j = 0; j < kWide; ++j) past[j] = ::fma(weight, g[j], past[j]);
+    for (int k = 0; k < kStrip; ++k) {
+      x[k] = normalised(x[k]);
+      grad[k] = gated(grad[k], x[k]);
+    }
+    const auto add = [&](const T* from, int64_t from_pitch, T weight) {
+      V v[kStrip];
+      load_pixels<kVector>(v, from + at.pixel * from_pitch + channel, from_pitch, at.width, count);
+#pragma unroll
+      for (int k = 0; k < kStrip; ++k) {
+#pragma unroll
+        for (int j = 0; j < kWide; ++j) grad[k][j] = ::fma(weight, v[k][j], grad[k][j]);
+      }
+    };
+    if (source.initial) add(source.initial, source.initial_pitch, T(1));
+    for (int t = source.first; t < end; ++t) {
+      const GatherTerm<T>& term = table.term[t];
+      if (term.kind == GatherTerm<T>::kConv) continue;
+      if (term.kind == GatherTerm<T>::kSkip) {
+        add(term.grad, term.pitch, term.weight ? *term.weight : T(1));
+      } else if constexpr (kUsual) {
+        const bool maximum = term.kind == GatherTerm<T>::kMaxPool;
+        if (term.stride == 1) {
+          maximum ? strip_from_pool<1, true>(e, term, at, channel, grad)
+                  : strip_from_pool<1, false>(e, term, at, channel, grad);
+        } else {
+          maximum ? strip_from_pool<2, true>(e, term, at, channel, grad)
+                  : strip_from_pool<2, false>(e, term, at, channel, grad);
+        }
       } else {
-        past = from_pool<kVector>(e, term, at, channel, count, past);
+#pragma unroll
+        for (int k = 0; k < kStrip; ++k) {
+          if (k >= at.width) continue;
+          const CellPixel pixel(at.pixel + k, e.H, e.W);
+          grad[k] = from_pool<kVector>(e, term, pixel, channel, count, grad[k]);
+        }
       }
     }
-    const V x = normalised(
-        load_channels<kVector, kWide>(source.x.data + pixel * source.x.pitch + channel, count));
-    V grad = gated(through, x);
+    T* const to = source.grad + at.pixel * source.pitch + channel;
 #pragma unroll
-    for (int j = 0; j < kWide; ++j) grad[j] += past[j];
-    store_channels<kVector>(grad, source.grad + pixel * source.pitch + channel, count);
+    for (int k = 0; k < kStrip; ++k) {
+      if (k >= at.width) continue;
+      store_channels<kVector>(grad[k], to + k * source.pitch, count);
 #pragma unroll
-    for (int j = 0; j < kWide; ++j) sums[0][j] += grad[j];
-    sums[1] = fma(grad, x, sums[1]);
+      for (int j = 0; j < kWide; ++j) sums[0][j] += grad[k][j];
+      sums[1] = fma(grad[k], x[k], sums[1]);
+    }
   }
   if (!source.partials) return;  // all threads
 
-  double* const partials = source.partials + 2 * tile * e.C;
+  double* const partials = source.partials + 2 * static_cast<int64_t>(tile) * e.C;
   merge_columns(thread.vectors, sums, [&](int s, int c, double total) {
     if (begin + c < e.C) partials[s * e.C + begin + c] = total;
   });
   if (!last_block(tickets + number, static_cast<unsigned>(table.blocks_of_source))) return;
   const double* const from = source.partials;
-  merge_tiles<1>((pixels + thread.pixels() - 1) / thread.pixels(),
-                 2 * e.C,
-                 [&](int64_t t, int64_t c, double(&sum)[1]) { sum[0] += from[2 * t * e.C + c]; },
-                 [&](int64_t c, const double(&sum)[1]) {
-                   T* const to = c < e.C ? source.sum_g : source.sum_gx;
-                   if (to) to[c % e.C] = static_cast<T>(sum[0]);
-                 });
+  merge_tiles<1>(
+      table.blocks_of_source / chunks,
+      2 * e.C,
+      [&](int64_t t, int64_t c, double(&sum)[1]) { sum[0] += from[2 * t * e.C + c]; },
+      [&](int64_t c, const double(&sum)[1]) {
+        T* const to = c < e.C ? source.sum_g : source.sum_gx;
+        if (to) to[c % e.C] = static_cast<T>(sum[0]);
+      });
 }
 
 template <typename T>
@@ -159,14 +312,14 @@ __device__ void merge_weights(const GatherTable<T>& table, int block) {
   (pointwise < 0 ? w.depthwise[column] : w.pointwise[pointwise]) = static_cast<T>(total);
 }
 
-template <bool kVector, typename T>
-__global__ void __launch_bounds__(kBlockSize)
+template <bool kUsual, bool kVector, typename T>
+__global__ void __launch_bounds__(kBlockSize, 2)
     cell_gather_kernel(const __grid_constant__ GatherTable<T> table,
                        const __grid_constant__ CellExtents e,
                        unsigned* tickets) {
   const int weights = static_cast<int>(blockIdx.x) - table.sources * table.blocks_of_source;
   if (weights >= 0) return merge_weights(table, weights);
-  gather<kVector>(table, e, tickets);
+  gather<kUsual, kVector>(table, e, tickets);
 }
 
 }  // namespace
@@ -185,8 +338,9 @@ void launch_gather(CudaContext& ctx, const CellShape& s, const GatherTable<T>& t
     vector = vector && aligned<kWide>(t.grad) && t.pitch % kWide == 0 &&
              (t.kind != GatherTerm<T>::kConv || aligned<kWide>(t.weight));
   }
-  with_bool(vector, [&](auto whole) {
-    CU_LAUNCH((cell_gather_kernel<whole, T>),
+  const bool usual = vector && std::all_of(table.term, table.term + table.terms, usual_term<T>);
+  const auto run = [&](auto kernel) {
+    CU_LAUNCH(kernel,
               static_cast<unsigned>(table.blocks()),
               kBlockSize,
               0,
@@ -194,7 +348,9 @@ void launch_gather(CudaContext& ctx, const CellShape& s, const GatherTable<T>& t
               table,
               CellExtents(s),
               ctx.tickets());
-  });
+  };
+  if (usual) return run(cell_gather_kernel<true, true, T>);
+  with_bool(vector, [&](auto whole) { run(cell_gather_kernel<false, whole, T>); });
 }
 
 template void launch_gather(CudaContext&, const CellShape&, const GatherTable<float>&);

@@ -1,6 +1,6 @@
 // The nodes of a cell on a CUDA device: the weighted sum of all that leads to one, and what its
 // gradient makes of each term. Pools are computed anew from what they pool.
-#include "kernels/cuda/cell_product.cuh"
+#include "kernels/cuda/cell_strips.cuh"
 #include "kernels/cuda/merges.cuh"
 
 namespace oche::kernels {
@@ -10,7 +10,7 @@ using namespace cuda;
 
 constexpr int kTerms = 64;        // of a launch
 constexpr int kTermsOfBlock = 4;  // in the backward pass
-constexpr int kSteps = 2;         // tiles that a block of the backward pass goes through
+constexpr int kTiles = 64;        // that are to be had there before a thread takes several strips
 
 // One more kind, whose value is 1.
 constexpr int kOne = static_cast<int>(CellTermKind::kAveragePool) + 1;
@@ -26,97 +26,92 @@ struct NodeTerms {
   NodeTerm<T> term[kTerms];
 };
 
-// The value of a term at a pixel before it is normalised.
+// The values of a term at the pixels of a strip before they are normalised.
 template <bool kVector, typename T>
-__device__ Vec<T> term_at(
-    const CellExtents& e, const NodeTerm<T>& term, int64_t pixel, int channel, int count) {
-  constexpr int kWide = Vec<T>::kWidth;
+__device__ void load_term(const CellExtents& e,
+                          const NodeTerm<T>& term,
+                          const CellStrip& at,
+                          int channel,
+                          int count,
+                          Vec<T> (&x)[kStrip]) {
   const auto kind = static_cast<CellTermKind>(term.kind);
-  if (kind != CellTermKind::kMaxPool && kind != CellTermKind::kAveragePool) {
-    return load_channels<kVector, kWide>(term.x.data + pixel * term.x.pitch + channel, count);
+  const int pitch = static_cast<int>(term.x.pitch);
+  if (kind == CellTermKind::kMaxPool) {
+    return pool_strip<kVector, CellPool::kMax>(e, term.x.data, pitch, at, channel, count, x);
   }
-  return pooled_at<kVector>(e,
-                            term.x.data,
-                            term.x.pitch,
-                            kind == CellTermKind::kMaxPool ? CellPool::kMax : CellPool::kAverage,
-                            1,
-                            CellPixel(pixel, e.H, e.W),
-                            channel,
-                            count);
+  if (kind == CellTermKind::kAveragePool) {
+    return pool_strip<kVector, CellPool::kAverage>(e, term.x.data, pitch, at, channel, count, x);
+  }
+  const T* const from = term.x.data + at.pixel * term.x.pitch + channel;
+  load_pixels<kVector>(x, from, pitch, fresh(at.width), count);
 }
 
-// grid: (tiles, chunks of channels). y = (add ? y : 0) + the terms.
+// grid: (blocks of strips, chunks of channels). y = (add ? y : 0) + the terms.
 template <bool kVector, typename T>
-__global__ void __launch_bounds__(kBlockSize)
+__global__ void __launch_bounds__(kBlockSize, kVector ? 3 : 2)
     cell_node_forward_kernel(const __grid_constant__ NodeTerms<T> terms,
                              const __grid_constant__ CellExtents e,
                              int vectors,
                              bool add,
                              const T* weights,
                              T* y,
-                             int64_t pitch) {
+                             int pitch) {
   using V = Vec<T>;
   constexpr int kWide = V::kWidth;
   const TileThread thread(vectors);
   const int side = vectors * kWide, begin = static_cast<int>(blockIdx.y) * side;
   // Of each term and channel: the mean, and what the deviation from it is multiplied by.
-  T* const mean = dynamic_shared<T>();
-  T* const scale = mean + terms.count * side;
+  V* const mean = dynamic_shared<V>();
+  V* const scale = mean + terms.count * vectors;
   for (int i = static_cast<int>(threadIdx.x); i < terms.count * side; i += kBlockSize) {
     const NodeTerm<T>& term = terms.term[i / side];
     const int channel = begin + i % side;
     const T weight = weights[term.place];
     const bool some = term.x.mean && channel < e.C;
-    mean[i] = some ? term.x.mean[channel] : T(0);
-    scale[i] = some ? weight * inverse_deviation(term.x.var[channel], e.eps) : weight;
+    (&mean[0][0])[i] = some ? term.x.mean[channel] : T(0);
+    (&scale[0][0])[i] = some ? weight * inverse_deviation(term.x.var[channel], e.eps) : weight;
   }
   __syncthreads();
   const int channel = begin + thread.vector * kWide, count = e.C - channel;
-  const int64_t pixels = e.N * e.H * e.W;
-  const int64_t first = static_cast<int64_t>(blockIdx.x) * thread.pixels();
-  const auto live = [&](int i) { return count > 0 && first + thread.pixel(i) < pixels; };
-  V total[kPixelsOfThread] = {};
-#pragma unroll
-  for (int i = 0; i < kPixelsOfThread; ++i) {
-    if (add && live(i)) {
-      total[i] =
-          load_channels<kVector, kWide>(y + (first + thread.pixel(i)) * pitch + channel, count);
-    }
+  const CellStrip at(e, static_cast<int64_t>(blockIdx.x) * thread.groups + thread.group);
+  if (count <= 0 || at.width == 0) return;
+  V total[kStrip] = {};
+  if (add) {
+    const T* const from = y + at.pixel * int64_t{pitch} + channel;
+    load_pixels<kVector>(total, from, pitch, at.width, count);
   }
+#pragma unroll 1
   for (int t = 0; t < terms.count; ++t) {
-    V x[kPixelsOfThread];
+    V x[kStrip];
+    load_term<kVector>(e, terms.term[t], at, channel, count, x);
+    const V centre = mean[t * vectors + thread.vector], factor = scale[t * vectors + thread.vector];
 #pragma unroll
-    for (int i = 0; i < kPixelsOfThread; ++i) {
-      x[i] = live(i) ? term_at<kVector>(e, terms.term[t], first + thread.pixel(i), channel, count)
-                     : V{};
-    }
-    const V centre = V::load(mean + t * side + thread.vector * kWide);
-    const V factor = V::load(scale + t * side + thread.vector * kWide);
-#pragma unroll
-    for (int i = 0; i < kPixelsOfThread; ++i) {
+    for (int k = 0; k < kStrip; ++k) {
 #pragma unroll
       for (int j = 0; j < kWide; ++j) {
-        total[i][j] = ::fma(factor[j], x[i][j] - centre[j], total[i][j]);
+        total[k][j] = ::fma(factor[j], x[k][j] - centre[j], total[k][j]);
       }
     }
   }
+  pitch = fresh(pitch);
+  T* const to = y + at.pixel * int64_t{pitch} + channel;
 #pragma unroll
-  for (int i = 0; i < kPixelsOfThread; ++i) {
-    if (!live(i)) continue;
-    store_channels<kVector>(total[i], y + (first + thread.pixel(i)) * pitch + channel, count);
+  for (int k = 0; k < kStrip; ++k) {
+    if (k < at.width) store_channels<kVector>(total[k], to + k * pitch, count);
   }
 }
 
-// grid: (tiles * chunks of channels, groups of kTermsOfBlock terms). `partials` (groups, tiles,
-// kTermsOfBlock, C): the sums of g * term over a tile.
+// grid: (tiles * chunks of channels, groups of kTermsOfBlock terms). A tile is `steps` blocks of
+// strips. `partials` (groups, tiles, kTermsOfBlock, C): the sums of g * term over a tile.
 template <bool kVector, typename T>
-__global__ void __launch_bounds__(kBlockSize)
+__global__ void __launch_bounds__(kBlockSize, kVector ? 3 : 2)
     cell_node_reduce_kernel(const __grid_constant__ NodeTerms<T> terms,
                             const __grid_constant__ CellExtents e,
                             int vectors,
                             int chunks,
+                            int steps,
                             const T* g,
-                            int64_t pitch,
+                            int pitch,
                             double* partials,
                             unsigned* tickets,
                             T* sums,
@@ -127,60 +122,56 @@ __global__ void __launch_bounds__(kBlockSize)
   const int64_t tile = blockIdx.x / chunks, tiles = gridDim.x / chunks;
   const int begin = static_cast<int>(blockIdx.x % chunks) * vectors * kWide;
   const int channel = begin + thread.vector * kWide, count = e.C - channel;
-  const int64_t pixels = e.N * e.H * e.W;
   const int group = static_cast<int>(blockIdx.y) * kTermsOfBlock;
   double* const mine = partials + blockIdx.y * tiles * kTermsOfBlock * e.C;
 
-  V total[kTermsOfBlock] = {};
-  for (int step = 0; step < kSteps; ++step) {
-    const int64_t first = (tile * kSteps + step) * thread.pixels();
-    const auto live = [&](int i) { return count > 0 && first + thread.pixel(i) < pixels; };
-    V grad[kPixelsOfThread];
+  for (int t = 0; t < kTermsOfBlock && group + t < terms.count; ++t) {
+    const NodeTerm<T>& term = terms.term[group + t];
+    V mean{}, total[1] = {};
 #pragma unroll
-    for (int i = 0; i < kPixelsOfThread; ++i) {
-      grad[i] = V{};
-      if (live(i)) {
-        const int64_t at = (first + thread.pixel(i)) * pitch + channel;
-        grad[i] = load_channels<kVector, kWide>(g + at, count);
-      }
+    for (int j = 0; j < kWide; ++j) {
+      if (term.x.mean && j < count) mean[j] = term.x.mean[channel + j];
     }
+#pragma unroll 1
+    for (int step = 0; step < steps; ++step) {
+      const CellStrip at(e, (tile * steps + step) * thread.groups + thread.group);
+      if (count <= 0 || at.width == 0) break;
+      V grad[kStrip], x[kStrip];  // grad is 0 where there is no pixel
+      if (term.kind != kOne) load_term<kVector>(e, term, at, channel, count, x);
+      const T* const from = g + at.pixel * int64_t{pitch} + channel;
+      load_pixels<kVector>(grad, from, pitch, at.width, count);
 #pragma unroll
-    for (int t = 0; t < kTermsOfBlock; ++t) {
-      if (group + t >= terms.count) break;
-      const NodeTerm<T>& term = terms.term[group + t];
-      const Normalisation<T> normalised(term.x, channel, count, e.eps);
+      for (int k = 0; k < kStrip; ++k) {
+        if (k >= at.width) continue;
 #pragma unroll
-      for (int i = 0; i < kPixelsOfThread; ++i) {
-        if (!live(i)) continue;
-        if (term.kind == kOne) {
-#pragma unroll
-          for (int j = 0; j < kWide; ++j) total[t][j] += grad[i][j];
-          continue;
+        for (int j = 0; j < kWide; ++j) {
+          const T value = term.kind == kOne ? T(1) : x[k][j] - mean[j];
+          total[0][j] = ::fma(grad[k][j], value, total[0][j]);
         }
-        const V x = term_at<kVector>(e, term, first + thread.pixel(i), channel, count);
-        total[t] = fma(grad[i], normalised(x), total[t]);
       }
     }
+    merge_columns(vectors, total, [&](int, int c, double sum) {
+      if (begin + c >= e.C) return;
+      if (term.x.mean) sum *= inverse_deviation(term.x.var[begin + c], e.eps);
+      mine[(tile * kTermsOfBlock + t) * e.C + begin + c] = sum;
+    });
   }
-  merge_columns(vectors, total, [&](int t, int c, double sum) {
-    if (begin + c < e.C) mine[(tile * kTermsOfBlock + t) * e.C + begin + c] = sum;
-  });
   if (!last_block(tickets + blockIdx.y, gridDim.x)) return;
 
   // The sums over all tiles take the place of the first one's.
   const int64_t columns = static_cast<int64_t>(kTermsOfBlock) * e.C;
+  const int here = terms.count - group < kTermsOfBlock ? terms.count - group : kTermsOfBlock;
   merge_tiles<1>(
       tiles,
-      columns,
+      static_cast<int64_t>(here) * e.C,
       [&](int64_t t, int64_t c, double(&sum)[1]) { sum[0] += mine[t * columns + c]; },
       [&](int64_t c, const double(&sum)[1]) {
-        if (group + c / e.C < terms.count) sums[group * e.C + c] = static_cast<T>(sum[0]);
+        sums[group * static_cast<int64_t>(e.C) + c] = static_cast<T>(sum[0]);
         mine[c] = sum[0];
       });
   __syncthreads();
   const int t = static_cast<int>(threadIdx.x) / kWarpSize;
-  if (!grad_weights || t >= kTermsOfBlock || group + t >= terms.count) return;
-  if (terms.term[group + t].kind == kOne) return;
+  if (!grad_weights || t >= here || terms.term[group + t].kind == kOne) return;
   double sum = 0;
   for (int c = static_cast<int>(threadIdx.x) % kWarpSize; c < e.C; c += kWarpSize) {
     sum += mine[t * static_cast<int64_t>(e.C) + c];
@@ -191,9 +182,14 @@ __global__ void __launch_bounds__(kBlockSize)
   }
 }
 
+// Blocks of strips in a tile of the backward pass, and tiles.
+template <typename T>
+int64_t reduce_steps(const CellShape& s) {
+  return std::clamp<int64_t>(strip_blocks(s, cell_vectors<T>(s.C)) / kTiles, 1, 8);
+}
 template <typename T>
 int64_t reduce_tiles(const CellShape& s) {
-  return ceil_div(cell_pixels(s), kSteps * tile_pixels(cell_vectors<T>(s.C)));
+  return ceil_div(strip_blocks(s, cell_vectors<T>(s.C)), reduce_steps<T>(s));
 }
 
 // body(terms, true iff whole vectors can be loaded from each) for the launches that `all` take.
@@ -230,7 +226,7 @@ void cell_node_forward(CudaContext& ctx,
   std::vector<NodeTerm<T>> all;
   add_terms(terms, all);
   const int vectors = cell_vectors<T>(s.C);
-  const dim3 grid(static_cast<unsigned>(ceil_div(cell_pixels(s), tile_pixels(vectors))),
+  const dim3 grid(static_cast<unsigned>(strip_blocks(s, vectors)),
                   static_cast<unsigned>(channel_chunks<T>(s.C, vectors)));
   for_launches(s, all, [&](int64_t first, const NodeTerms<T>& some, bool vector) {
     vector = vector && y.pitch % kWidth<T> == 0 && aligned<kWidth<T>>(y.data);
@@ -246,7 +242,7 @@ void cell_node_forward(CudaContext& ctx,
                 first > 0,
                 weights,
                 y.data,
-                y.pitch);
+                static_cast<int>(y.pitch));
     });
   });
 }
@@ -282,8 +278,9 @@ void cell_node_reduce(CudaContext& ctx,
                 CellExtents(s),
                 vectors,
                 chunks,
+                static_cast<int>(reduce_steps<T>(s)),
                 g.data,
-                g.pitch,
+                static_cast<int>(g.pitch),
                 workspace + first * tiles * s.C,
                 ctx.tickets(),
                 sums + first * s.C,

@@ -10,9 +10,11 @@ set(cuda_kernel_sources
   cuda/gemm.cu
   cuda/mixed_cell_backward.cu
   cuda/mixed_cell_forward.cu
+  cuda/mixed_cell_forward_usual.cu
   cuda/mixed_cell_gather.cu
   cuda/mixed_cell_node.cu
-  cuda/mixed_cell_units.cu
+  cuda/mixed_cell_units_any.cu
+  cuda/mixed_cell_units_usual.cu
   cuda/mixed_sum.cu
   cuda/optimizer.cu
   cuda/peak.cu

@@ -32,6 +32,32 @@ class DeviceMemory {
   std::vector<std::shared_ptr<void>> arrays_;
 };
 
+template <typename T>
+void write_infinity(DeviceMemory&, CudaContext& ctx, const T* at) {
+  const T value = std::numeric_limits<T>::infinity();
+  kernels::cuda::copy_to_device(ctx, const_cast<T*>(at), &value, sizeof value);
+}
+void write_infinity(HostMemory&, CudaContext&, const double* at) {
+  *const_cast<double*>(at) = std::numeric_limits<double>::infinity();
+}
+
+template <typename T, typename Sources>
+void forward_on_device(CudaContext& ctx,
+                       DeviceMemory& memory,
+                       const kernels::CellShape& shape,
+                       const Sources& sources) {
+  const int64_t bytes = kernels::cell_source_forward_workspace<T>(ctx, shape, sources);
+  kernels::cell_source_forward<T>(ctx, shape, sources, cell_workspace<T>(memory, bytes));
+}
+template <typename T, typename Sources>
+void backward_on_device(CudaContext& ctx,
+                        DeviceMemory& memory,
+                        const kernels::CellShape& shape,
+                        const Sources& sources) {
+  const int64_t bytes = kernels::cell_source_backward_workspace<T>(ctx, shape, sources);
+  kernels::cell_source_backward<T>(ctx, shape, sources, cell_workspace<T>(memory, bytes));
+}
+
 // run(memory) in every order; the outputs of the first.
 template <typename T, typename Run>
 CellOutputs<T> outputs_in_every_order(CudaContext& ctx, const Run& run) {
@@ -88,6 +114,121 @@ TEMPLATE_TEST_CASE("cuda: sources of a cell, backward", "[cuda]", float, double)
     check_cell_outputs(outputs_in_every_order<T>(
                            ctx, [&](auto& memory) { return source_backward<T>(ctx, memory, c); }),
                        reference_source_backward(c));
+  }
+}
+
+TEMPLATE_TEST_CASE("cuda: convolutions of a source share its blocks", "[cuda]", float, double) {
+  using T = TestType;
+  OCHE_CUDA_CONTEXT(ctx);
+  for (int64_t stride : {1, 2}) {
+    const CellSourcesCase many = state_case({24, 6, 7, 16}, stride);
+    CAPTURE(stride);
+    check_cell_outputs(outputs_in_every_order<T>(
+                           ctx, [&](auto& memory) { return source_forward<T>(ctx, memory, many); }),
+                       reference_source_forward(many));
+#ifdef OCHE_CUDA_HOST
+    const auto threads = [&](const CellSourcesCase& c) {
+      DeviceMemory memory(ctx);
+      return threads_of([&] { source_forward<T>(ctx, memory, c); });
+    };
+    CHECK(threads(many) < 24 * threads(state_case({1, 6, 7, 16}, stride)));
+#endif
+  }
+}
+
+// As at the entry of a cell, in several tiles of channels.
+TEMPLATE_TEST_CASE("cuda: a source with more channels than a tile", "[cuda]", float, double) {
+  using T = TestType;
+  OCHE_CUDA_CONTEXT(ctx);
+  for (auto [C, out] : {std::pair<int64_t, int64_t>{40, 12}, {72, 8}, {72, 132}, {67, 65}}) {
+    CellSourceCase source{.moments = false, .x = {.after = 4}, .initial = true, .sums = true};
+    source.convs = {{.depthwise = false, .out = out}, separable(C, 3, 1, 1)};
+    const CellSourcesCase c{{2, 5, 6, C}, {source}};
+    CAPTURE(text(c));
+    check_cell_outputs(outputs_in_every_order<T>(
+                           ctx, [&](auto& memory) { return source_forward<T>(ctx, memory, c); }),
+                       reference_source_forward(c));
+    check_cell_outputs(outputs_in_every_order<T>(
+                           ctx, [&](auto& memory) { return source_backward<T>(ctx, memory, c); }),
+                       reference_source_backward(c));
+  }
+}
+
+TEMPLATE_TEST_CASE("cuda: a cell of more than a launch holds", "[cuda]", float, double) {
+  using T = TestType;
+  OCHE_CUDA_CONTEXT(ctx);
+  CellSourceCase source{.moments = false, .skips = 7, .initial = true, .sums = true};
+  for (int i = 0; i < 40; ++i) source.convs.push_back(separable(4, 3, 1 + i % 2, 1 + i / 2 % 2));
+  for (auto pool : {kernels::CellPool::kMax, kernels::CellPool::kAverage}) {
+    source.pools.push_back({.pool = pool, .stride = 1, .incoming = 60});
+  }
+  CellSourcesCase sources{{2, 3, 5, 4}, {source}};
+  for (int i = 0; i < 12; ++i) {
+    sources.sources.push_back(
+        {.moments = true, .convs = {separable(4, 3, 1, 1)}, .initial = true, .sums = true});
+  }
+  check_cell_outputs(
+      outputs_in_every_order<T>(
+          ctx, [&](auto& memory) { return source_forward<T>(ctx, memory, sources); }),
+      reference_source_forward(sources));
+  check_cell_outputs(
+      outputs_in_every_order<T>(
+          ctx, [&](auto& memory) { return source_backward<T>(ctx, memory, sources); }),
+      reference_source_backward(sources));
+  CellNodeCase node{.shape = {2, 3, 5, 4}, .terms = {}};
+  for (int i = 0; i < 150; ++i) node.terms.push_back({static_cast<CellTermKind>(i % 4)});
+  check_cell_outputs(outputs_in_every_order<T>(
+                         ctx, [&](auto& memory) { return node_forward<T>(ctx, memory, node); }),
+                     reference_node_forward(node));
+  check_cell_outputs(outputs_in_every_order<T>(
+                         ctx, [&](auto& memory) { return node_reduce<T>(ctx, memory, node); }),
+                     reference_node_reduce(node));
+}
+
+// Zeros that stand for what lies outside an image are multiplied like anything else.
+TEMPLATE_TEST_CASE("cuda: what is not finite reaches no more pixels", "[cuda]", float, double) {
+  using T = TestType;
+  OCHE_CUDA_CONTEXT(ctx);
+  for (int64_t stride : {1, 2}) {
+    CellSourcesCase c = state_case({2, 6, 7, 8}, stride);
+    for (CellConvCase& conv : c.sources[0].convs) conv.moments = false;
+    CAPTURE(stride);
+    const auto infinite_taps = [&](auto& memory, const auto& sources) {
+      for (const auto& f : sources[0].convs) {
+        if (f.conv.depthwise) write_infinity(memory, ctx, f.conv.depthwise);
+      }
+    };
+    const auto infinite_gradients = [&](auto& memory, const auto& sources) {
+      for (const auto& b : sources[0].convs) write_infinity(memory, ctx, b.incoming.g.data);
+    };
+    DeviceMemory memory(ctx);
+    HostMemory host;
+    check_cell_outputs(
+        run_source_forward<T>(memory,
+                              c,
+                              [&](const auto& shape, const auto& sources) {
+                                infinite_taps(memory, sources);
+                                forward_on_device<T>(ctx, memory, shape, sources);
+                              }),
+        run_source_forward<double>(host, c, [&](const auto& shape, const auto& sources) {
+          infinite_taps(host, sources);
+          ref::cell_source_forward(shape, sources);
+        }));
+    const auto backward = [&](const auto& change) {
+      check_cell_outputs(
+          run_source_backward<T>(memory,
+                                 c,
+                                 [&](const auto& shape, const auto& sources) {
+                                   change(memory, sources);
+                                   backward_on_device<T>(ctx, memory, shape, sources);
+                                 }),
+          run_source_backward<double>(host, c, [&](const auto& shape, const auto& sources) {
+            change(host, sources);
+            ref::cell_source_backward(shape, sources);
+          }));
+    };
+    backward(infinite_taps);
+    backward(infinite_gradients);
   }
 }
 

@@ -1,0 +1,67 @@
+// The forward pass of a cell's sources for its usual convolutions: a block brings the rows of the
+// source that its tile needs into shared memory once, and computes several convolutions of them.
+#include "kernels/cuda/cell_window.cuh"
+#include "kernels/cuda/mixed_cell_forward.cuh"
+
+namespace oche::kernels::cuda {
+namespace {
+
+template <typename T>
+__global__ void __launch_bounds__(kBlockSize, 2)
+    cell_source_forward_usual_kernel(const __grid_constant__ ForwardTable<T> table,
+                                     const __grid_constant__ CellExtents e,
+                                     unsigned* tickets) {
+  using V = Vec<T>;
+  const int number = table.find(blockIdx.x);
+  const ForwardUnit<T>* const u = table.entry + number;
+  const ForwardPlace at(e, *u, static_cast<int>(blockIdx.x - table.begin[number]));
+  if (u->pool >= 0) {
+    pool_tile<true>(e, *u, at);
+  } else {
+    const TileThread& thread = at.thread;
+    V* const z = dynamic_shared<V>();
+    V* const weights = z + thread.pixels() * tile_pitch(thread.vectors);
+    const int columns = at.tiles.columns, rows = at.size / columns, stride = u->taps.stride;
+    const int row = at.tiles.row(at.tile);
+    const CellWindow<T> window(e,
+                               row * stride + u->low,
+                               (row + rows - 1) * stride + u->high,
+                               weights + thread.vectors * e.C);
+    window.fetch(e, u->x, thread, at.tile / at.tiles.of_image);
+    for (int k = 0; k <= u->follow; ++k) {
+      __syncthreads();  // the convolution before has been read
+      convolve(e, window, u[k].taps, thread, row, rows, columns, z);
+      fetch_weights<true>(u[k].taps, thread, e.C, 0, e.C, at.begin, weights);
+      __syncthreads();
+      V y[kPixelsOfThread] = {};
+      add_product<T>(thread, z, weights, e.C, y);
+      leave<true>(u[k], at, y);
+    }
+  }
+  finish(e, u, tickets + number);
+}
+
+}  // namespace
+
+template <typename T>
+void launch_forward_usual(CudaContext& ctx,
+                          const CellShape& s,
+                          const ForwardTable<T>& table,
+                          int shared) {
+  CU_LAUNCH(cell_source_forward_usual_kernel<T>,
+            table.begin[table.count],
+            kBlockSize,
+            shared,
+            ctx.stream(),
+            table,
+            CellExtents(s),
+            ctx.tickets());
+}
+
+template void launch_forward_usual(CudaContext&, const CellShape&, const ForwardTable<float>&, int);
+template void launch_forward_usual(CudaContext&,
+                                   const CellShape&,
+                                   const ForwardTable<double>&,
+                                   int);
+
+}  // namespace oche::kernels::cuda
