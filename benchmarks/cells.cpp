@@ -64,22 +64,49 @@ Compute primitive(std::string_view name, const Arguments& a, DType dtype) {
   return passes(a, op, inputs, [x](const nas::Primitive& p) { return p.forward(x, Pass{}); });
 }
 
-// The weighted candidates of one edge.
-Compute mixed_op(const Arguments& a, DType dtype) {
-  const auto op = std::make_shared<nas::MixedOp>(a["c"], a["stride"], dtype);
-  const auto candidates = static_cast<int64_t>(nas::darts_primitives().size());
-  const Tensor x = image(a, a["c"], dtype), alpha = sample({1, candidates}, dtype, -1, 1, 2);
-  std::vector<Tensor> inputs = {x, alpha};
-  append(inputs, initialised(*op));
-  return passes(a, op, inputs, [=](const nas::MixedOp& m) {
-    std::vector<Tensor> terms;
-    std::vector<int64_t> places;
-    for (int64_t k = 0; k < candidates; ++k) {
-      if (!m.has_branch(k)) continue;
-      terms.push_back(m.branch(k).forward(x, Pass{}));
-      places.push_back(k);
+// The edges that lead to a node, the first one from x0, a second one from x1.
+class NodeEdges : public Module {
+ public:
+  NodeEdges(int64_t edges, const Arguments& a, DType dtype) : spec_{1, 1, {}} {
+    const auto candidates = static_cast<int64_t>(nas::darts_primitives().size());
+    for (int64_t e = 0; e < edges; ++e) {
+      const auto& mixed =
+          add_module<nas::MixedOp>(fmt::format("{}", e), a["c"], a["stride"], dtype);
+      CellEdge edge{.from = e, .to = 0, .stride = a["stride"]};
+      for (int64_t k = 0; k < candidates; ++k) {
+        if (!mixed.has_branch(k)) continue;
+        edge.branches.push_back(mixed.branch(k).branch());
+        edge.branches.back().place = e * candidates + k;
+        primitives_.push_back(&mixed.branch(k));
+      }
+      spec_.edges.push_back(std::move(edge));
     }
-    return mixed_sum(nas::softmax_mixture(alpha).weights, places, terms);
+  }
+  Tensor forward(const Tensor& x0, const Tensor& x1, const Tensor& table, bool fuse) const {
+    std::vector<Tensor> weights;
+    for (const nas::Primitive* p : primitives_) append(weights, p->weights());
+    if (fuse) return mixed_cell(spec_, x0, x1, table, weights).y;
+    return mixed_cell_composite(
+        spec_, x0, x1, table, weights, [](int64_t, const Tensor& t) { return batch_norm(t).y; });
+  }
+
+ private:
+  MixedCellSpec spec_;
+  std::vector<const nas::Primitive*> primitives_;
+};
+
+// One node that sums all candidates of `edges` edges, as one op with fuse:1.
+Compute node(int64_t edges, const Arguments& a, DType dtype) {
+  const auto m = std::make_shared<NodeEdges>(edges, a, dtype);
+  const auto candidates = static_cast<int64_t>(nas::darts_primitives().size());
+  const Tensor x0 = image(a, a["c"], dtype), x1 = image(a, a["c"], dtype, 3);
+  const Tensor alpha = sample({edges, candidates}, dtype, -1, 1, 2);
+  std::vector<Tensor> inputs = {x0};
+  if (edges > 1) inputs.push_back(x1);
+  inputs.push_back(alpha);
+  append(inputs, initialised(*m));
+  return passes(a, m, inputs, [=](const NodeEdges& n) {
+    return n.forward(x0, x1, nas::softmax_mixture(alpha).weights, a["fuse"] != 0);
   });
 }
 
@@ -90,7 +117,8 @@ Compute cell(const Arguments& a, DType dtype) {
   const auto c = std::make_shared<nas::Cell>(nas::CellOptions{.channels_before_last = before,
                                                               .channels_last = before,
                                                               .channels = a["c"],
-                                                              .reduction = reduction},
+                                                              .reduction = reduction,
+                                                              .fuse = a["fuse"] != 0},
                                              dtype);
   const Tensor x0 = image(a, before, dtype), x1 = image(a, before, dtype, 2);
   const Tensor alpha = sample({nas::edge_count(4), 8}, dtype, -1, 1, 2);
@@ -106,6 +134,7 @@ const std::vector<Instance> kBothPasses = {{{"backward", 0}}, {{"backward", 1}}}
 }  // namespace
 
 std::vector<Family> cell_families() {
+  constexpr const char* kFused = "fuse:1 as one op, fuse:0 in small ones; ";
   constexpr const char* kSummary =
       "backward:1 adds the gradients of the input and of all parameters";
   std::vector<Family> families;
@@ -127,32 +156,44 @@ std::vector<Family> cell_families() {
              edge_traffic),
          .batch = "n"});
   }
-  families.push_back({.name = "mixed_op",
-                      .group = "cell",
-                      .summary = std::string("an edge with its seven candidates; ") + kSummary,
-                      .parameters = image_parameters({{"stride", 1}, {"backward", 0, 0}}),
-                      .instances = instances,
-                      .make = engine_case(mixed_op, edge_traffic),
-                      .batch = "n"});
+  const std::vector<Instance> both_ways = product(instances, {{{"fuse", 1}}, {{"fuse", 0}}});
+  for (const auto& [name, edges, what] :
+       {std::tuple("mixed_op", 1, "an edge with its seven candidates; "),
+        std::tuple("node", 2, "the sum of two edges with their seven candidates; ")}) {
+    families.push_back(
+        {.name = name,
+         .group = "cell",
+         .summary = std::string(what) + kFused + kSummary,
+         .parameters = image_parameters({{"stride", 1}, {"backward", 0, 0}, {"fuse", 1, 0}}),
+         .instances = both_ways,
+         .make = engine_case(
+             [edges = edges](const Arguments& a, DType dtype) { return node(edges, a, dtype); },
+             [edges = edges](const Arguments& a) {
+               return traffic(a, edges * image_size(a), strided_size(a));
+             }),
+         .batch = "n"});
+  }
   std::vector<Instance> cells = product(kStages, kBothPasses);
   append(cells,
          product({{{"n", 64}, {"h", 32}, {"w", 32}, {"c", 32}},
                   {{"n", 64}, {"h", 16}, {"w", 16}, {"c", 64}}},
                  {{{"reduction", 1}, {"backward", 1}}}));
-  families.push_back({.name = "cell",
-                      .group = "cell",
-                      .summary = std::string("four nodes of mixed edges; h and w of the input, c "
-                                             "within the cell; ") +
-                                 kSummary,
-                      .parameters = image_parameters({{"reduction", 0, 0}, {"backward", 0, 0}}),
-                      .instances = cells,
-                      .make = engine_case(cell,
-                                          [](const Arguments& a) {
-                                            const int64_t n = image_size(a);
-                                            return a["reduction"] == 0 ? traffic(a, 8 * n, 4 * n)
-                                                                       : traffic(a, 4 * n, n);
-                                          }),
-                      .batch = "n"});
+  cells = product(cells, {{{"fuse", 1}}, {{"fuse", 0}}});
+  families.push_back(
+      {.name = "cell",
+       .group = "cell",
+       .summary = std::string("four nodes of mixed edges; h and w of the input, c "
+                              "within the cell; ") +
+                  kFused + kSummary,
+       .parameters = image_parameters({{"reduction", 0, 0}, {"backward", 0, 0}, {"fuse", 1, 0}}),
+       .instances = cells,
+       .make = engine_case(cell,
+                           [](const Arguments& a) {
+                             const int64_t n = image_size(a);
+                             return a["reduction"] == 0 ? traffic(a, 8 * n, 4 * n)
+                                                        : traffic(a, 4 * n, n);
+                           }),
+       .batch = "n"});
   return families;
 }
 

@@ -43,7 +43,7 @@ def output(command, **environment):
 def ours(a, order, threads):
     """({row: milliseconds}, peak MiB) of one process."""
     if a.what == "step":
-        names = {"search step": f"search_step/layers:{a.layers}/channels:{a.channels}/batch:{a.batch}/order:{order}"}
+        names = {"search step": f"search_step/layers:{a.layers}/channels:{a.channels}/batch:{a.batch}/order:{order}/fuse:1"}
     else:
         kind = {"cell": "reduction:0/backward:1/fuse:1", "mixed_op": "stride:1/backward:1/fuse:1"}
         names = {f"{p} {c}@{side}x{side}": f"{p}/n:{a.batch}/h:{side}/w:{side}/c:{c}/{kind.get(p, 'stride:1/backward:1')}"

@@ -62,8 +62,8 @@ Check compare(const Buffer<T>& got, const ref::Values& want, double tolerance) {
 }
 
 // Of several outputs the one that fares worst.
-inline Check worst(std::initializer_list<Check> checks) {
-  const Check* worst = checks.begin();
+inline Check worst(const std::vector<Check>& checks) {
+  const Check* worst = checks.data();
   for (const Check& c : checks) {
     if (!c.passed() || c.error / c.tolerance > worst->error / worst->tolerance) worst = &c;
     if (!c.passed()) break;

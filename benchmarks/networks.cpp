@@ -30,6 +30,7 @@ SearchConfig config(const Arguments& a, DType dtype, std::string_view gradient) 
   c.batch = a["batch"];
   c.dtype = dtype;
   c.gradient = gradient;
+  c.fuse = a["fuse"] != 0;
   // Alphas that differ, and alike in both precisions.
   c.alpha_init = 0.1;
   return c;
@@ -137,9 +138,11 @@ Case search_step(const Arguments& a, DType dtype, std::string_view gradient) {
 
 const std::vector<Parameter> kNetwork = {{"layers", 8}, {"channels", 16}, {"batch", 64}};
 
-std::vector<Parameter> network_parameters(const Parameter& last) {
+// fuse:1: cells as one op each, fuse:0: in small ops
+std::vector<Parameter> network_parameters(const std::vector<Parameter>& more = {}) {
   std::vector<Parameter> all = kNetwork;
-  all.push_back(last);
+  all.insert(all.end(), more.begin(), more.end());
+  all.push_back({"fuse", 1, 0});
   return all;
 }
 
@@ -154,6 +157,9 @@ double network_elements(const Arguments& a) {
 }  // namespace
 
 std::vector<Family> network_families() {
+  const auto both_ways = [](const std::vector<Instance>& instances) {
+    return product(instances, {{{"fuse", 1}}, {{"fuse", 0}}});
+  };
   const Instance small = {{"layers", 5}, {"channels", 8}, {"batch", 32}};
   return {
       {.name = "cross_entropy",
@@ -170,15 +176,16 @@ std::vector<Family> network_families() {
       {.name = "network",
        .group = "network",
        .summary = "logits; backward:1: the loss and the gradients of all weights",
-       .parameters = network_parameters({"backward", 0, 0}),
-       .instances = {{}, {{"backward", 1}}, small, product({small}, {{{"backward", 1}}})[0]},
+       .parameters = network_parameters({{"backward", 0, 0}}),
+       .instances =
+           both_ways({{}, {{"backward", 1}}, small, product({small}, {{{"backward", 1}}})[0]}),
        .make = engine_case(network, network_elements),
        .batch = "batch"},
       {.name = "search_step",
        .group = "search step",
        .summary = "an alpha and a weight step; order:1 first order, order:2 by finite difference",
-       .parameters = network_parameters({"order", 1}),
-       .instances = {{}, {{"order", 2}}, small, product({small}, {{{"order", 2}}})[0]},
+       .parameters = network_parameters({{"order", 1}}),
+       .instances = both_ways({{}, {{"order", 2}}, small, product({small}, {{{"order", 2}}})[0]}),
        .make =
            [](const Arguments& a, DType dtype) {
              if (a["order"] > 2) throw std::invalid_argument("search_step: order is 1 or 2");
@@ -188,8 +195,8 @@ std::vector<Family> network_families() {
       {.name = "search_step_exact",
        .group = "search step",
        .summary = "the second order by an exact mixed product",
-       .parameters = kNetwork,
-       .instances = {small},
+       .parameters = network_parameters(),
+       .instances = both_ways({small}),
        .make = [](const Arguments& a,
                   DType dtype) { return search_step(a, dtype, "exact-unrolled"); },
        .batch = "batch"},

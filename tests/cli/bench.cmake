@@ -13,17 +13,20 @@ expect_match("${err}" "^oche: bench: no 'oche-bench' beside this program; [^\n]*
 
 # Names.
 oche(0 bench --list --quiet)
-foreach(row batch_norm_forward/n:64/h:16/w:16/c:32 search_step/layers:8/channels:16/batch:64/order:1
-            sep_conv_5x5/n:64/h:8/w:8/c:64/stride:1/backward:1 mixed_op/n:64/h:32/w:32/c:16/stride:1/backward:0)
+foreach(row batch_norm_forward/n:64/h:16/w:16/c:32 search_step/layers:8/channels:16/batch:64/order:1/fuse:1
+            sep_conv_5x5/n:64/h:8/w:8/c:64/stride:1/backward:1 mixed_op/n:64/h:32/w:32/c:16/stride:1/backward:0/fuse:1
+            mixed_cell_first/n:64/h:32/w:32/c:16/edges:4/stride:1)
   expect_match("\n${out}" "\n${row}\n")
 endforeach()
 oche(0 bench --list --json --filter "^gemm/m:64/n:10/")
 expect_json("${out}" gemm/m:64/n:10/k:256/transpose_a:0/transpose_b:1 rows 0 row)
 
-# One tiny row of each kind: a kernel, a primitive, a mixed op, a cell, a network, a search step.
+# One tiny row of each kind: a kernel, a primitive, a mixed op, a cell, its passes, a network, a search step.
 set(tiny --repetitions 2 --min-time 0.001 --threads 2)
 set(rows conv2d_depthwise_weight_grad/n:2/h:6/w:6/c:4 gather max_pool_3x3/n:2/h:6/w:6/c:4/backward:1
-         mixed_op/n:2/h:6/w:6/c:4 cell/n:2/h:6/w:6/c:2/backward:1 network/layers:1/channels:2/batch:2
+         mixed_op/n:2/h:6/w:6/c:4 cell/n:2/h:6/w:6/c:2/backward:1/fuse:0 node/n:2/h:6/w:6/c:2/backward:1
+         mixed_cell_second/n:2/h:6/w:6/c:4 mixed_cell_first_backward/n:2/h:6/w:6/c:4/stride:2 mixed_cell_node_reduce/n:2/h:6/w:6/c:4
+         network/layers:1/channels:2/batch:2
          search_step/layers:1/channels:2/batch:2)
 oche(0 bench ${rows} ${tiny} --json --quiet --csv rows.csv --plot rows.svg --out rows.json)
 expect_equal("${err}" "")
@@ -37,7 +40,7 @@ list(LENGTH rows expected)
 string(JSON count LENGTH "${out}" rows)
 expect_equal("${count} rows" "${expected} rows")
 math(EXPR last "${count} - 1")
-expect_json("${out}" search_step/layers:1/channels:2/batch:2/order:1 rows ${last} row)
+expect_json("${out}" search_step/layers:1/channels:2/batch:2/order:1/fuse:1 rows ${last} row)
 expect_json("${out}" 2 rows ${last} parameters batch)
 foreach(i RANGE ${last})
   expect_json("${out}" ON rows ${i} check passed)

@@ -326,8 +326,13 @@ inline CellOutputs<double> reference_node_reduce(const CellNodeCase& c) {
   return run_node_reduce<double>(memory, c, ref::cell_node_reduce<double>);
 }
 
-// The largest error of `got`, relative to the largest number of its array or 1, in units of what
-// rounding allows; NaN or infinite where something was written that must not be, or was not.
+// What rounding allows of it.
+template <typename T>
+double cell_tolerance(const CellOutput<double>& want) {
+  return kEpsilon<T> * (64 + want.terms);
+}
+// The largest error of `got`, relative to the largest number of its array or 1; infinite where
+// something was written that must not be, or was not.
 template <typename T>
 double cell_error(const CellOutput<T>& got, const CellOutput<double>& want) {
   double scale = 1;
@@ -337,7 +342,7 @@ double cell_error(const CellOutput<T>& got, const CellOutput<double>& want) {
   std::vector<double> scaled_got, scaled_want;
   for (T v : got.values) scaled_got.push_back(v / scale);
   for (double v : want.values) scaled_want.push_back(v / scale);
-  return worst_error(scaled_got, scaled_want) / (kEpsilon<T> * (64 + want.terms));
+  return worst_error(scaled_got, scaled_want);
 }
 
 // All numbers one after another, for comparisons of bits.

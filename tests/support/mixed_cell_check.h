@@ -13,7 +13,7 @@ void check_cell_outputs(const CellOutputs<T>& got, const CellOutputs<double>& wa
   REQUIRE(got.size() == want.size());
   for (size_t i = 0; i < got.size(); ++i) {
     CAPTURE(i, got[i].name);
-    CHECK(cell_error(got[i], want[i]) <= 1);
+    CHECK(cell_error(got[i], want[i]) <= cell_tolerance<T>(want[i]));
   }
 }
 
