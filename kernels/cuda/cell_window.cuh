@@ -74,7 +74,7 @@ struct CellWindow {
 #pragma unroll 4
     for (int i = thread.group; i < pixels; i += thread.groups) {
       const int row = i / e.W;
-      const Vec<T> v = normalised(Vec<T>::load(from + i * x.pitch));
+      const Vec<T> v = normalised(Vec<T>::load(from + static_cast<int64_t>(i) * x.pitch));
       data[row * pitch + (i - row * e.W) * vectors + thread.vector] = gated(v, v);
     }
   }

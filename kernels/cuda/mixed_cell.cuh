@@ -105,11 +105,11 @@ struct CellPixel {
 template <typename T>
 struct CellView {
   const T *data = nullptr, *mean = nullptr, *var = nullptr;
-  int64_t pitch = 0;
+  int pitch = 0;
 
   CellView() = default;
   CellView(Pixels<const T> x, Moments<const T> m)
-      : data(x.data), mean(m.mean), var(m.var), pitch(x.pitch) {}
+      : data(x.data), mean(m.mean), var(m.var), pitch(static_cast<int>(x.pitch)) {}
 };
 
 template <typename T>
@@ -137,12 +137,13 @@ struct Normalisation {
   }
 };
 
-// A CellConv as kernels read it.
+// A CellConv as kernels read it; of a pool, the stride and the channels.
 template <typename T>
 struct CellTaps {
   const T *depthwise = nullptr, *pointwise = nullptr;
   short kernel = 1, dilation = 1, stride = 1, offset = 0;
   int out = 0;
+  int vectors = 0;  // of the tiles that it is computed in
 
   CellTaps() = default;
   explicit CellTaps(const CellConv<T>& c)
@@ -235,7 +236,8 @@ __device__ Vec<T> pooled_at(const CellExtents& e,
 
 // What a launch works on, up to a limit that keeps its parameters within 4 KiB.
 template <typename Unit>
-using CellTable = Table<Unit, 3900>;
+using CellTable = Table<Unit, 3944>;
+static_assert(3944 + 3 * sizeof(int) + sizeof(CellExtents) + 2 * sizeof(void*) <= 4096);
 
 // body(table) for the tables that hold all `units`, of which each takes `unit.n` blocks; the
 // `unit.follow` after a unit belong to it and share its table.

@@ -82,16 +82,16 @@ class Plan {
       GatherTerm<T> term;
       term.kind = GatherTerm<T>::kSkip;
       term.grad = b.g.data;
-      term.pitch = b.g.pitch;
+      term.pitch = static_cast<int>(b.g.pitch);
       term.weight = b.weight;
       terms.push_back(term);
     }
     GatherSource<T> gather;
     gather.x = x;
     gather.initial = source.initial.data;
-    gather.initial_pitch = source.initial.pitch;
+    gather.initial_pitch = static_cast<int>(source.initial.pitch);
     gather.grad = source.grad.data;
-    gather.pitch = source.grad.pitch;
+    gather.pitch = static_cast<int>(source.grad.pitch);
     const auto most = static_cast<size_t>(GatherTable<T>::kTerms);
     for (size_t first = 0; first < terms.size() || first == 0; first += most) {
       const size_t end = std::min(terms.size(), first + most);
@@ -108,7 +108,7 @@ class Plan {
 
   static void set_incoming(BackwardUnit<T>& u, const CellIncoming<T>& in) {
     u.g = in.g.data;
-    u.pitch = in.g.pitch;
+    u.pitch = static_cast<int>(in.g.pitch);
     u.weight = in.weight;
     u.sum_g = in.sum_g;
     u.sum_gx = in.sum_gx;
@@ -120,13 +120,13 @@ class Plan {
     u.y = CellView<T>(b.y, b.moments);
     u.taps = CellTaps<T>(b.conv);
     set_incoming(u, b.incoming);
-    u.vectors = static_cast<short>(cell_vectors<T>(std::max(s_.C, b.conv.out)));
+    u.taps.vectors = cell_vectors<T>(std::max(s_.C, b.conv.out));
     u.wants_depthwise = b.grad_depthwise != nullptr;
     u.wants_pointwise = b.grad_pointwise != nullptr;
     const bool weights = u.wants_depthwise || u.wants_pointwise;
     if (weights) u.steps = kStepsWithWeights;
     const CellExtents e(s_);
-    const CellTiles tiles(e.N, e.H, e.W, u.taps.stride, u.vectors);
+    const CellTiles tiles(e.N, e.H, e.W, u.taps.stride, u.taps.vectors);
     const int64_t M = tiles.pixels, blocks = ceil_div(tiles.count, u.steps);
     u.grad = workspace_.take<T>(M * s_.C);
     if (weights) {
@@ -169,10 +169,10 @@ class Plan {
       u.pool = static_cast<short>(b.pool);
       u.grad = grad;
       u.winner = winner;
-      u.vectors = static_cast<short>(vectors_);
+      u.taps.vectors = vectors_;
       if (i % kMostUnits<T> == 0) {  // leads as many as share a launch with it
         u.add = i > 0;
-        u.follow = static_cast<int>(std::min<size_t>(kMostUnits<T>, b.incoming.size() - i)) - 1;
+        u.follow = static_cast<short>(std::min<size_t>(kMostUnits<T>, b.incoming.size() - i) - 1);
         u.n = static_cast<int>(ceil_div(M, tile_pixels(vectors_)) *
                                channel_chunks<T>(s_.C, vectors_));
       }

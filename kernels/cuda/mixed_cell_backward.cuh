@@ -14,18 +14,21 @@ namespace oche::kernels::cuda {
 // consumers, of which only g to sum_gx count.
 template <typename T>
 struct BackwardUnit {
-  int n = 0, follow = 0;  // blocks: of a convolution, of `steps` tiles each
-  CellView<T> x, y;       // of a pool, y's moments
-  CellTaps<T> taps;       // of a pool, the stride and the channels
+  CellView<T> x, y;  // of a pool, y's moments
+  CellTaps<T> taps;
   const T *g = nullptr, *weight = nullptr, *sum_g = nullptr, *sum_gx = nullptr;
-  T* grad = nullptr;          // of z (pixels of y, C), or of the pool's values
-  uint8_t* winner = nullptr;  // of a maximum: which tap it is
-  T* partials = nullptr;      // (blocks of pixels, depthwise_columns + pointwise_columns)
-  int64_t pitch = 0;          // of g
-  short pool = -1;            // a CellPool, or a convolution
-  bool add = false;           // to what is in grad
-  bool wants_depthwise = false, wants_pointwise = false;
-  short vectors = 0, steps = 1;  // tiles of a block
+  T* grad = nullptr;  // of z (pixels of y, C), or of the pool's values
+  union {
+    T* partials = nullptr;  // (blocks of pixels, depthwise_columns + pointwise_columns)
+    uint8_t* winner;        // of a maximum: which tap it is; nullptr: an average
+  };
+  int pitch = 0;  // of g
+  int n = 0;      // blocks: of a convolution, of `steps` tiles each
+  short follow = 0;
+  short pool = -1;  // a CellPool, or a convolution
+  short steps = 1;
+  bool add : 1 = false;  // to what is in grad
+  bool wants_depthwise : 1 = false, wants_pointwise : 1 = false;
 
   __host__ __device__ int depthwise_columns(int C) const {
     return wants_depthwise ? taps.kernel * taps.kernel * C : 0;
@@ -38,13 +41,15 @@ struct BackwardUnit {
   }
 };
 
+static_assert(CellTable<BackwardUnit<float>>::kEntries >= 24, "a state that leads to four nodes");
+
 // What the gradient of a source is made of.
 template <typename T>
 struct GatherTerm {
   const T* grad = nullptr;    // of a convolution's z, of a pool's values, or of a node
   const T* weight = nullptr;  // depthwise, or of a skip
   const uint8_t* winner = nullptr;
-  int64_t pitch = 0;
+  int pitch = 0;
   short kernel = 1, dilation = 1, stride = 1, offset = 0;
   enum Kind { kConv, kMaxPool, kAveragePool, kSkip } kind = kConv;
 };
@@ -55,7 +60,7 @@ struct GatherSource {
   T* grad = nullptr;
   T *sum_g = nullptr, *sum_gx = nullptr;
   double* partials = nullptr;  // (tiles, 2, C)
-  int64_t initial_pitch = 0, pitch = 0;
+  int initial_pitch = 0, pitch = 0;
   int first = 0, count = 0;  // of its terms
 };
 // Sums over blocks of pixels: columns of the depthwise weights, then of the pointwise ones.
@@ -68,7 +73,7 @@ struct GatherWeights {
 };
 template <typename T>
 struct GatherTable {
-  static constexpr int kSources = 10, kTerms = 34, kWeights = 18;
+  static constexpr int kSources = 10, kTerms = 44, kWeights = 32;
   int sources = 0, terms = 0, weights = 0;
   int blocks_of_source = 0, blocks_of_weights = 0, vectors = 0;
   GatherSource<T> source[kSources];
@@ -77,6 +82,8 @@ struct GatherTable {
 
   int blocks() const { return sources * blocks_of_source + blocks_of_weights; }
 };
+
+static_assert(sizeof(GatherTable<float>) + sizeof(CellExtents) + sizeof(unsigned*) <= 4096);
 
 // True iff the kernel for usual convolutions takes a unit; it takes any pool of whole vectors.
 template <typename T>

@@ -48,24 +48,25 @@ template <bool kVector, typename T>
 __global__ void __launch_bounds__(kBlockSize)
     cell_source_forward_kernel(const __grid_constant__ ForwardTable<T> table,
                                const __grid_constant__ CellExtents e,
+                               double* workspace,
                                unsigned* tickets) {
   const int number = table.find(blockIdx.x);
   const ForwardUnit<T>* const u = table.entry + number;
   const ForwardPlace at(e, *u, static_cast<int>(blockIdx.x - table.begin[number]));
   if (u->pool >= 0) {
-    pool_tile<kVector>(e, *u, at);
+    pool_tile<kVector>(e, *u, at, workspace);
   } else {
     Vec<T> y[kPixelsOfThread] = {};
     convolve_any<kVector>(e, *u, at, y);
-    leave<kVector>(*u, at, y);
+    leave<kVector>(*u, at, workspace, y);
   }
-  finish(e, u, tickets + number);
+  finish(e, u, workspace, tickets + number);
 }
 
 template <typename T>
 CellTiles tiles_of(const CellShape& s, const ForwardUnit<T>& u) {
   const CellExtents e(s);
-  return CellTiles(e.N, e.H, e.W, u.taps.stride, u.vectors);
+  return CellTiles(e.N, e.H, e.W, u.taps.stride, u.taps.vectors);
 }
 
 // The units of a call, one for each convolution and pool that leaves anything, and what they need
@@ -77,12 +78,16 @@ std::vector<ForwardUnit<T>> forward_units(const CellShape& s,
   std::vector<ForwardUnit<T>> units;
   const auto add = [&](ForwardUnit<T> u, Pixels<T> y, Moments<T> moments) {
     u.y = y.data;
-    u.pitch = y.pitch;
+    u.pitch = static_cast<int>(y.pitch);
     u.mean = moments.mean;
     u.var = moments.var;
+    // A tile holds all channels of both sides, unless most of it would be idle.
+    const int64_t out = u.taps.out, most = s.C <= 2 * out ? std::max(s.C, out) : out;
+    u.taps.vectors = cell_vectors<T>(most);
     const CellTiles tiles = tiles_of(s, u);
-    if (u.mean) u.partials = workspace.take<double>(int64_t{3} * tiles.count * u.taps.out);
-    u.n = tiles.count * channel_chunks<T>(u.taps.out, u.vectors);
+    u.sums = static_cast<unsigned>(workspace.bytes() / (kLine * sizeof(double)));
+    if (u.mean) workspace.take<double>(3 * tiles.count * out);
+    u.n = tiles.count * channel_chunks<T>(out, u.taps.vectors);
     if (u.n > 0 && (u.y || u.mean)) units.push_back(u);
   };
   for (const CellSourceForward<T>& source : sources) {
@@ -90,16 +95,10 @@ std::vector<ForwardUnit<T>> forward_units(const CellShape& s,
     u.x = CellView<T>(source.source.x, source.source.moments);
     for (const auto& f : source.convs) {
       u.taps = CellTaps<T>(f.conv);
-      // A tile that holds all channels of both sides, unless most of it would be idle.
-      const int64_t most = s.C <= 2 * f.conv.out ? std::max(s.C, f.conv.out) : f.conv.out;
-      u.vectors = static_cast<short>(cell_vectors<T>(most));
-      u.low = u.taps.offset;
-      u.high = static_cast<short>(u.low + (u.taps.kernel - 1) * u.taps.dilation + 1);
       add(u, f.y, f.moments);
     }
     u.taps = CellTaps<T>();
     u.taps.out = static_cast<int>(s.C);
-    u.vectors = static_cast<short>(cell_vectors<T>(s.C));
     for (const auto& f : source.pools) {
       u.pool = static_cast<short>(f.pool);
       u.taps.stride = static_cast<short>(f.stride);
@@ -117,21 +116,32 @@ bool whole_vectors(const CellShape& s, const ForwardUnit<T>& u) {
          aligned<kWide>(u.x.data, u.taps.depthwise, u.taps.pointwise, u.y);
 }
 
-// What the kernel for usual convolutions asks for.
+// What the kernel for usual convolutions asks for, for a unit and those that follow it.
 template <typename T>
-size_t shared_bytes(const CellShape& s, const ForwardUnit<T>& u) {
-  const int64_t rows = (tiles_of(s, u).tall - 1) * u.taps.stride + u.high - u.low;
-  return tile_bytes(u.vectors) + static_cast<size_t>(u.vectors * s.C * 16) +
+size_t shared_bytes(const CellShape& s, const ForwardUnit<T>* u) {
+  int low = u->taps.offset, high = low;
+  for (int k = 0; k <= u->follow; ++k) {
+    const CellTaps<T>& taps = u[k].taps;
+    low = std::min<int>(low, taps.offset);
+    high = std::max(high, taps.offset + (taps.kernel - 1) * taps.dilation + 1);
+  }
+  const int vectors = u->taps.vectors;
+  const int64_t rows = (tiles_of(s, *u).tall - 1) * u->taps.stride + high - low;
+  return tile_bytes(vectors) + static_cast<size_t>(vectors * s.C * 16) +
          window_bytes(static_cast<int>(std::min(rows, s.H)),
                       static_cast<int>(s.W),
                       static_cast<int>(s.C / kWidth<T>));
 }
 template <typename T>
+bool fits(const CudaContext& ctx, const CellShape& s, const ForwardUnit<T>* u) {
+  return shared_bytes(s, u) <= std::min(kMostShared, ctx.shared_bytes() / 2);
+}
+template <typename T>
 bool usual(const CudaContext& ctx, const CellShape& s, const ForwardUnit<T>& u) {
   if (!whole_vectors(s, u)) return false;
   if (u.pool >= 0) return true;
-  return usual_taps(u.taps) && tiles_of(s, u).tall > 0 && s.C <= u.vectors * kWidth<T> &&
-         shared_bytes(s, u) <= std::min(kMostShared, ctx.shared_bytes() / 2);
+  return usual_taps(u.taps) && tiles_of(s, u).tall > 0 && s.C <= u.taps.vectors * kWidth<T> &&
+         fits(ctx, s, &u);
 }
 
 // Puts convolutions of the same source and the same tiles behind one another, in groups of up to
@@ -151,20 +161,23 @@ std::vector<ForwardUnit<T>> grouped(const CudaContext& ctx,
     const size_t lead = result.size();
     result.push_back(units[i]);
     for (size_t j = i + 1; j < units.size() && units[i].pool < 0; ++j) {
-      ForwardUnit<T> u = units[j], all = result[lead];
-      if (all.follow + 1 == most) break;
-      if (taken[j] || u.pool >= 0 || u.x.data != all.x.data || u.x.mean != all.x.mean ||
-          u.taps.stride != all.taps.stride || u.vectors != all.vectors || u.n != all.n) {
+      const ForwardUnit<T>& u = units[j];
+      const ForwardUnit<T>& first = units[i];
+      if (result[lead].follow + 1 == most) break;
+      if (taken[j] || u.pool >= 0 || u.x.data != first.x.data || u.x.mean != first.x.mean ||
+          u.taps.stride != first.taps.stride || u.taps.vectors != first.taps.vectors ||
+          u.n != first.n) {
         continue;
       }
-      all.low = std::min(all.low, u.low);
-      all.high = std::max(all.high, u.high);
-      ++all.follow;
-      if (!usual(ctx, s, all)) continue;  // too much memory
-      result[lead] = all;
-      u.n = 0;
       result.push_back(u);
-      taken[j] = true;
+      result.back().n = 0;
+      ++result[lead].follow;
+      if (fits(ctx, s, &result[lead])) {
+        taken[j] = true;
+      } else {
+        --result[lead].follow;
+        result.pop_back();
+      }
     }
   }
   return result;
@@ -187,6 +200,7 @@ void cell_source_forward(CudaContext& ctx,
                          const std::vector<CellSourceForward<T>>& sources,
                          std::byte* memory) {
   CellWorkspace workspace(memory);
+  auto* const sums = reinterpret_cast<double*>(memory);
   std::vector<ForwardUnit<T>> usual_units, others;
   for (const ForwardUnit<T>& u : forward_units(s, sources, workspace)) {
     (usual(ctx, s, u) ? usual_units : others).push_back(u);
@@ -194,9 +208,9 @@ void cell_source_forward(CudaContext& ctx,
   for_cell_tables(grouped(ctx, s, usual_units), [&](const ForwardTable<T>& table) {
     size_t shared = 0;
     for (int i = 0; i < table.count; ++i) {
-      if (table.entry[i].pool < 0) shared = std::max(shared, shared_bytes(s, table.entry[i]));
+      if (table.entry[i].pool < 0) shared = std::max(shared, shared_bytes(s, table.entry + i));
     }
-    launch_forward_usual<T>(ctx, s, table, static_cast<int>(shared));
+    launch_forward_usual<T>(ctx, s, table, static_cast<int>(shared), sums);
   });
   for_cell_tables(others, [&](const ForwardTable<T>& table) {
     bool vector = true;
@@ -204,7 +218,8 @@ void cell_source_forward(CudaContext& ctx,
     for (int i = 0; i < table.count; ++i) {
       const ForwardUnit<T>& u = table.entry[i];
       vector = vector && whole_vectors(s, u);
-      shared = std::max(shared, tile_bytes(u.vectors) + u.vectors * u.vectors * kWidth<T> * 16);
+      const int vectors = u.taps.vectors;
+      shared = std::max(shared, tile_bytes(vectors) + vectors * vectors * kWidth<T> * 16);
     }
     with_bool(vector, [&](auto whole) {
       CU_LAUNCH((cell_source_forward_kernel<whole, T>),
@@ -214,6 +229,7 @@ void cell_source_forward(CudaContext& ctx,
                 ctx.stream(),
                 table,
                 CellExtents(s),
+                sums,
                 ctx.tickets());
     });
   });

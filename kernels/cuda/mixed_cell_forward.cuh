@@ -11,17 +11,20 @@ namespace oche::kernels::cuda {
 // blocks, from what they have read of the source.
 template <typename T>
 struct ForwardUnit {
-  int64_t n = 0;  // blocks: tiles of pixels * chunks of channels; 0 of those that follow another
   CellView<T> x;
-  CellTaps<T> taps;  // of a pool, the stride and the channels
-  short pool = -1;   // a CellPool, or a convolution
-  short vectors = 0, follow = 0;
-  short low = 0, high = 0;  // the rows of x, from where a tile's begin to where they end, read by
-                            // all that share it
+  CellTaps<T> taps;
   T *y = nullptr, *mean = nullptr, *var = nullptr;  // nullptr: not wanted
-  int64_t pitch = 0;
-  double* partials = nullptr;  // (tiles, 3, out): sums and squares around the third
+  int pitch = 0;                                    // of y
+  int n = 0;  // blocks: tiles of pixels * chunks of channels; 0 of those that follow another
+  unsigned sums = 0;            // where its partial sums lie, in lines of the workspace
+  short pool = -1, follow = 0;  // a CellPool, or a convolution
 };
+// Partial sums, (tiles, 3, out): sums and squares around the third.
+constexpr int kLine = 64 / sizeof(double);
+template <typename T>
+__device__ double* sums_of(const ForwardUnit<T>& u, double* workspace) {
+  return workspace + static_cast<int64_t>(u.sums) * kLine;
+}
 
 // The pointwise weights of `depth` channels from `chunk` on for a chunk of outputs, to shared
 // memory.
@@ -52,7 +55,7 @@ struct ForwardPlace {
 
   template <typename T>
   __device__ ForwardPlace(const CellExtents& e, const ForwardUnit<T>& u, int block)
-      : thread(u.vectors), tiles(e.N, e.H, e.W, u.taps.stride, u.vectors) {
+      : thread(u.taps.vectors), tiles(e.N, e.H, e.W, u.taps.stride, u.taps.vectors) {
     const int side = thread.vectors * Vec<T>::kWidth, chunks = (u.taps.out + side - 1) / side;
     tile = block / chunks;
     begin = block % chunks * side;
@@ -65,6 +68,7 @@ struct ForwardPlace {
 template <bool kVector, typename T>
 __device__ void leave(const ForwardUnit<T>& u,
                       const ForwardPlace& at,
+                      double* workspace,
                       const Vec<T> (&y)[kPixelsOfThread]) {
   using V = Vec<T>;
   constexpr int kWide = V::kWidth;
@@ -94,7 +98,7 @@ __device__ void leave(const ForwardUnit<T>& u,
       sums[1][j] = ::fma(d, d, sums[1][j]);
     }
   }
-  double* const partials = u.partials + int64_t{3} * at.tile * out;
+  double* const partials = sums_of(u, workspace) + int64_t{3} * at.tile * out;
   merge_columns(thread.vectors, sums, [&](int s, int c, double total) {
     if (at.begin + c < out) partials[s * out + at.begin + c] = total;
   });
@@ -107,9 +111,10 @@ __device__ void leave(const ForwardUnit<T>& u,
 
 // Mean and variance of each channel, from the partial sums of all tiles.
 template <typename T>
-__device__ void finish_moments(const ForwardUnit<T>& u, const CellTiles& tiles) {
+__device__ void finish_moments(const ForwardUnit<T>& u,
+                               const CellTiles& tiles,
+                               const double* partials) {
   const int64_t out = u.taps.out;
-  const double* const partials = u.partials;
   merge_tiles<2>(
       tiles.count,
       out,
@@ -134,17 +139,21 @@ __device__ void finish_moments(const ForwardUnit<T>& u, const CellTiles& tiles) 
 template <typename T>
 __device__ __attribute__((noinline)) void finish(const CellExtents& e,
                                                  const ForwardUnit<T>* u,
+                                                 double* workspace,
                                                  unsigned* ticket) {
   if (!last_block(ticket, static_cast<unsigned>(u->n))) return;
-  const CellTiles tiles(e.N, e.H, e.W, u->taps.stride, u->vectors);
+  const CellTiles tiles(e.N, e.H, e.W, u->taps.stride, u->taps.vectors);
   for (int k = 0; k <= u->follow; ++k) {
-    if (u[k].mean) finish_moments(u[k], tiles);
+    if (u[k].mean) finish_moments(u[k], tiles, sums_of(u[k], workspace));
   }
 }
 
 // A tile of a pool.
 template <bool kVector, typename T>
-__device__ void pool_tile(const CellExtents& e, const ForwardUnit<T>& u, const ForwardPlace& at) {
+__device__ void pool_tile(const CellExtents& e,
+                          const ForwardUnit<T>& u,
+                          const ForwardPlace& at,
+                          double* workspace) {
   const int channel = at.begin + at.thread.vector * Vec<T>::kWidth, count = u.taps.out - channel;
   Vec<T> y[kPixelsOfThread] = {};
 #pragma unroll
@@ -160,13 +169,15 @@ __device__ void pool_tile(const CellExtents& e, const ForwardUnit<T>& u, const F
                               channel,
                               count);
   }
-  leave<kVector>(u, at, y);
+  leave<kVector>(u, at, workspace, y);
 }
 
 // The units of one launch, usual ones or any.
 template <typename T>
 using ForwardTable = CellTable<ForwardUnit<T>>;
+static_assert(ForwardTable<float>::kEntries >= 36, "both inputs of a cell with four nodes");
 template <typename T>
-void launch_forward_usual(CudaContext&, const CellShape&, const ForwardTable<T>&, int shared);
+void launch_forward_usual(
+    CudaContext&, const CellShape&, const ForwardTable<T>&, int shared, double* workspace);
 
 }  // namespace oche::kernels::cuda

@@ -10,23 +10,29 @@ template <typename T>
 __global__ void __launch_bounds__(kBlockSize, 2)
     cell_source_forward_usual_kernel(const __grid_constant__ ForwardTable<T> table,
                                      const __grid_constant__ CellExtents e,
+                                     double* workspace,
                                      unsigned* tickets) {
   using V = Vec<T>;
   const int number = table.find(blockIdx.x);
   const ForwardUnit<T>* const u = table.entry + number;
   const ForwardPlace at(e, *u, static_cast<int>(blockIdx.x - table.begin[number]));
   if (u->pool >= 0) {
-    pool_tile<true>(e, *u, at);
+    pool_tile<true>(e, *u, at, workspace);
   } else {
     const TileThread& thread = at.thread;
     V* const z = dynamic_shared<V>();
     V* const weights = z + thread.pixels() * tile_pitch(thread.vectors);
     const int columns = at.tiles.columns, rows = at.size / columns, stride = u->taps.stride;
     const int row = at.tiles.row(at.tile);
-    const CellWindow<T> window(e,
-                               row * stride + u->low,
-                               (row + rows - 1) * stride + u->high,
-                               weights + thread.vectors * e.C);
+    int low = u->taps.offset, high = low;
+    for (int k = 0; k <= u->follow; ++k) {
+      const CellTaps<T>& taps = u[k].taps;
+      const int end = taps.offset + (taps.kernel - 1) * taps.dilation + 1;
+      low = taps.offset < low ? taps.offset : low;
+      high = end > high ? end : high;
+    }
+    const CellWindow<T> window(
+        e, row * stride + low, (row + rows - 1) * stride + high, weights + thread.vectors * e.C);
     window.fetch(e, u->x, thread, at.tile / at.tiles.of_image);
     for (int k = 0; k <= u->follow; ++k) {
       __syncthreads();  // the convolution before has been read
@@ -35,10 +41,10 @@ __global__ void __launch_bounds__(kBlockSize, 2)
       __syncthreads();
       V y[kPixelsOfThread] = {};
       add_product<T>(thread, z, weights, e.C, y);
-      leave<true>(u[k], at, y);
+      leave<true>(u[k], at, workspace, y);
     }
   }
-  finish(e, u, tickets + number);
+  finish(e, u, workspace, tickets + number);
 }
 
 }  // namespace
@@ -47,7 +53,8 @@ template <typename T>
 void launch_forward_usual(CudaContext& ctx,
                           const CellShape& s,
                           const ForwardTable<T>& table,
-                          int shared) {
+                          int shared,
+                          double* workspace) {
   CU_LAUNCH(cell_source_forward_usual_kernel<T>,
             table.begin[table.count],
             kBlockSize,
@@ -55,13 +62,13 @@ void launch_forward_usual(CudaContext& ctx,
             ctx.stream(),
             table,
             CellExtents(s),
+            workspace,
             ctx.tickets());
 }
 
-template void launch_forward_usual(CudaContext&, const CellShape&, const ForwardTable<float>&, int);
-template void launch_forward_usual(CudaContext&,
-                                   const CellShape&,
-                                   const ForwardTable<double>&,
-                                   int);
+template void launch_forward_usual(
+    CudaContext&, const CellShape&, const ForwardTable<float>&, int, double*);
+template void launch_forward_usual(
+    CudaContext&, const CellShape&, const ForwardTable<double>&, int, double*);
 
 }  // namespace oche::kernels::cuda

@@ -228,14 +228,14 @@ __device__ void gather(const GatherTable<T>& table, const CellExtents& e, unsign
     V grad[kStrip] = {}, x[kStrip];
     through_relu<kUsual, kVector>(table, e, source.first, end, at, channel, grad);
     const Normalisation<T> normalised(source.x, channel, count, e.eps);
-    const int64_t pitch = source.x.pitch;
+    const int pitch = source.x.pitch;
     load_pixels<kVector>(x, source.x.data + at.pixel * pitch + channel, pitch, at.width, count);
 #pragma unroll
     for (int k = 0; k < kStrip; ++k) {
       x[k] = normalised(x[k]);
       grad[k] = gated(grad[k], x[k]);
     }
-    const auto add = [&](const T* from, int64_t from_pitch, T weight) {
+    const auto add = [&](const T* from, int from_pitch, T weight) {
       V v[kStrip];
       load_pixels<kVector>(v, from + at.pixel * from_pitch + channel, from_pitch, at.width, count);
 #pragma unroll

@@ -124,11 +124,11 @@ __device__ void store_grad_z(const BackwardUnit<T>& u,
 template <bool kVector, typename T>
 __device__ void pool_unit(const CellExtents& e, const BackwardUnit<T>* u, int number) {
   constexpr int kWide = Vec<T>::kWidth;
-  const TileThread thread(u->vectors);
+  const TileThread thread(u->taps.vectors);
   const int rows = (e.H + u->taps.stride - 1) / u->taps.stride;
   const int columns = (e.W + u->taps.stride - 1) / u->taps.stride;
   const int64_t pixels = e.N * rows * columns;
-  const int side = u->vectors * kWide, chunks = (e.C + side - 1) / side;
+  const int side = u->taps.vectors * kWide, chunks = (e.C + side - 1) / side;
   const int channel = number % chunks * side + thread.vector * kWide, count = e.C - channel;
   const int64_t first = static_cast<int64_t>(number / chunks) * thread.pixels();
   if (count <= 0) return;

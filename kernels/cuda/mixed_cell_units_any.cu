@@ -20,10 +20,10 @@ struct ConvUnit {
   __device__ ConvUnit(const CellExtents& extents, const BackwardUnit<T>& unit, int number)
       : e(extents),
         u(unit),
-        thread(unit.vectors),
-        tiles(e.N, e.H, e.W, u.taps.stride, u.vectors),
+        thread(unit.taps.vectors),
+        tiles(e.N, e.H, e.W, u.taps.stride, u.taps.vectors),
         out(u.taps.out),
-        side(u.vectors * kWide),
+        side(u.taps.vectors * kWide),
         chunk(number % chunks_of(e.C)),
         role(number / chunks_of(e.C) % roles()),
         block(number / chunks_of(e.C) / roles()) {
@@ -176,8 +176,8 @@ __global__ void __launch_bounds__(kBlockSize, sizeof(T) == 4 ? 2 : 1)
 template <typename T>
 int blocks_any(const CellShape& s, const BackwardUnit<T>& u) {
   if (u.pool >= 0) return u.n;
-  const int roles = 1 + (u.wants_pointwise ? channel_chunks<T>(u.taps.out, u.vectors) : 0);
-  return u.n * channel_chunks<T>(s.C, u.vectors) * roles;
+  const int roles = 1 + (u.wants_pointwise ? channel_chunks<T>(u.taps.out, u.taps.vectors) : 0);
+  return u.n * channel_chunks<T>(s.C, u.taps.vectors) * roles;
 }
 
 template <typename T>
@@ -189,7 +189,7 @@ void launch_units_any(CudaContext& ctx,
   for (int i = 0; i < table.count; ++i) {
     const BackwardUnit<T>& u = table.entry[i];
     vector = vector && whole_vectors(s, u);
-    if (u.pool < 0) shared = std::max(shared, unit_shared_bytes<T>(u.vectors));
+    if (u.pool < 0) shared = std::max(shared, unit_shared_bytes<T>(u.taps.vectors));
   }
   with_bool(vector, [&](auto whole) {
     CU_LAUNCH((cell_unit_backward_kernel<whole, T>),

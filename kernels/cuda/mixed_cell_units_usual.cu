@@ -9,7 +9,7 @@ namespace {
 template <typename T>
 __host__ __device__ int window_vectors(const CellExtents& e, const BackwardUnit<T>& u) {
   if (!u.wants_depthwise && !u.wants_pointwise) return 0;
-  const CellTiles tiles(e.N, e.H, e.W, u.taps.stride, u.vectors);
+  const CellTiles tiles(e.N, e.H, e.W, u.taps.stride, u.taps.vectors);
   const int rows = (tiles.tall - 1) * u.taps.stride + (u.taps.kernel - 1) * u.taps.dilation + 1;
   return (rows < e.H ? rows : e.H) * (e.W | 1) * (e.C / (16 / static_cast<int>(sizeof(T))));
 }
@@ -80,7 +80,7 @@ struct TapSums {
 template <typename T>
 __device__ __attribute__((noinline)) T tap_again(
     const CellExtents& e, const BackwardUnit<T>& u, int block, int r, int s, int channel) {
-  const CellTiles tiles(e.N, e.H, e.W, u.taps.stride, u.vectors);
+  const CellTiles tiles(e.N, e.H, e.W, u.taps.stride, u.taps.vectors);
   T sum = 0;
   for (int t = block * u.steps; t < (block + 1) * u.steps && t < tiles.count; ++t) {
 #pragma unroll 1
@@ -129,8 +129,8 @@ __global__ void __launch_bounds__(kBlockSize, 2)
   const BackwardUnit<T>& u = table.entry[at];
   if (u.pool >= 0) return pool_unit<true>(e, &u, block);
 
-  const TileThread thread(u.vectors);
-  const CellTiles tiles(e.N, e.H, e.W, u.taps.stride, u.vectors);
+  const TileThread thread(u.taps.vectors);
+  const CellTiles tiles(e.N, e.H, e.W, u.taps.stride, u.taps.vectors);
   const int pitch = tile_pitch(thread.vectors), tile_vectors = thread.pixels() * pitch;
   V* const grad_y = dynamic_shared<V>();
   V* const z = grad_y + tile_vectors;
@@ -196,7 +196,7 @@ __global__ void __launch_bounds__(kBlockSize, 2)
 template <typename T>
 int64_t usual_shared_bytes(const CellShape& s, const BackwardUnit<T>& u) {
   const int64_t taps = u.wants_depthwise ? u.taps.kernel * u.taps.kernel : 0;
-  return unit_shared_bytes<T>(u.vectors) + window_vectors(CellExtents(s), u) * int64_t{16} +
+  return unit_shared_bytes<T>(u.taps.vectors) + window_vectors(CellExtents(s), u) * int64_t{16} +
          taps * kBlockSize * static_cast<int64_t>(sizeof(T));
 }
 
@@ -206,9 +206,9 @@ bool usual_unit(const CudaContext& ctx, const CellShape& s, const BackwardUnit<T
   if (!whole_vectors(s, u)) return false;
   if (u.pool >= 0) return true;
   const CellExtents e(s);
-  const int channels = u.vectors * kWidth<T>;
+  const int channels = u.taps.vectors * kWidth<T>;
   return usual_taps(u.taps) && e.C <= channels && u.taps.out <= channels &&
-         CellTiles(e.N, e.H, e.W, u.taps.stride, u.vectors).tall > 0 &&
+         CellTiles(e.N, e.H, e.W, u.taps.stride, u.taps.vectors).tall > 0 &&
          usual_shared_bytes(s, u) <= std::min<int64_t>(kMost, ctx.shared_bytes());
 }
 

@@ -1,4 +1,5 @@
 // The passes of a fused cell on a CUDA device against the references in double.
+#include "kernels/cuda/graph.h"
 #include "kernels/mixed_cell.h"
 #include "tests/cuda/device.h"
 #include "tests/support/mixed_cell_check.h"
@@ -73,7 +74,7 @@ CellOutputs<T> outputs_in_every_order(CudaContext& ctx, const Run& run) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("cuda: sources of a cell, forward", "[cuda]", float, double) {
+TEMPLATE_TEST_CASE("cuda: forward pass of a cell's sources", "[cuda]", float, double) {
   using T = TestType;
   OCHE_CUDA_CONTEXT(ctx);
   for (const CellSourcesCase& c : cell_sources_cases()) {
@@ -84,7 +85,7 @@ TEMPLATE_TEST_CASE("cuda: sources of a cell, forward", "[cuda]", float, double) 
   }
 }
 
-TEMPLATE_TEST_CASE("cuda: nodes of a cell, forward", "[cuda]", float, double) {
+TEMPLATE_TEST_CASE("cuda: nodes of a cell", "[cuda]", float, double) {
   using T = TestType;
   OCHE_CUDA_CONTEXT(ctx);
   for (const CellNodeCase& c : cell_node_cases()) {
@@ -95,7 +96,7 @@ TEMPLATE_TEST_CASE("cuda: nodes of a cell, forward", "[cuda]", float, double) {
   }
 }
 
-TEMPLATE_TEST_CASE("cuda: nodes of a cell, sums of their gradient", "[cuda]", float, double) {
+TEMPLATE_TEST_CASE("cuda: sums of a cell's nodes", "[cuda]", float, double) {
   using T = TestType;
   OCHE_CUDA_CONTEXT(ctx);
   for (const CellNodeCase& c : cell_node_cases()) {
@@ -106,7 +107,7 @@ TEMPLATE_TEST_CASE("cuda: nodes of a cell, sums of their gradient", "[cuda]", fl
   }
 }
 
-TEMPLATE_TEST_CASE("cuda: sources of a cell, backward", "[cuda]", float, double) {
+TEMPLATE_TEST_CASE("cuda: backward pass of a cell's sources", "[cuda]", float, double) {
   using T = TestType;
   OCHE_CUDA_CONTEXT(ctx);
   for (const CellSourcesCase& c : cell_sources_cases()) {
@@ -117,7 +118,7 @@ TEMPLATE_TEST_CASE("cuda: sources of a cell, backward", "[cuda]", float, double)
   }
 }
 
-TEMPLATE_TEST_CASE("cuda: convolutions of a source share its blocks", "[cuda]", float, double) {
+TEMPLATE_TEST_CASE("cuda: a cell's convolutions share blocks", "[cuda]", float, double) {
   using T = TestType;
   OCHE_CUDA_CONTEXT(ctx);
   for (int64_t stride : {1, 2}) {
@@ -136,8 +137,78 @@ TEMPLATE_TEST_CASE("cuda: convolutions of a source share its blocks", "[cuda]", 
   }
 }
 
+// Of a cell with four nodes and all candidates on its edges.
+TEST_CASE("cuda: launches of a cell's passes", "[cuda]") {
+  OCHE_CUDA_CONTEXT(ctx);
+  DeviceMemory memory(ctx);
+  const auto launches = [&](const auto& pass) {
+    kernels::cuda::GraphRecorder recorder(ctx);
+    pass();
+    return recorder.finish()->launches();
+  };
+  const auto forward = [&](const CellSourcesCase& c) {
+    size_t count = 0;
+    run_source_forward<float>(memory, c, [&](const auto& shape, const auto& sources) {
+      const int64_t bytes = kernels::cell_source_forward_workspace<float>(ctx, shape, sources);
+      std::byte* const workspace = cell_workspace<float>(memory, bytes);
+      count = launches([&] { kernels::cell_source_forward(ctx, shape, sources, workspace); });
+    });
+    return count;
+  };
+  const auto backward = [&](const CellSourcesCase& c) {
+    size_t count = 0;
+    run_source_backward<float>(memory, c, [&](const auto& shape, const auto& sources) {
+      const int64_t bytes = kernels::cell_source_backward_workspace<float>(ctx, shape, sources);
+      std::byte* const workspace = cell_workspace<float>(memory, bytes);
+      count = launches([&] { kernels::cell_source_backward(ctx, shape, sources, workspace); });
+    });
+    return count;
+  };
+  // A state that leads to `nodes` nodes, and `count` first halves of separable convolutions.
+  const auto state = [](size_t nodes) {
+    CellSourcesCase c = state_case({2, 8, 8, 16}, 1);
+    CellSourceCase& source = c.sources[0];
+    const auto convs = source.convs;
+    while (source.convs.size() < nodes * convs.size()) {
+      source.convs.insert(source.convs.end(), convs.begin(), convs.end());
+    }
+    for (CellPoolCase& pool : source.pools) pool.incoming = static_cast<int64_t>(nodes);
+    source.skips = static_cast<int64_t>(nodes);
+    return c;
+  };
+  const auto mids = [](size_t count) {
+    CellSourcesCase c = mids_case({2, 8, 8, 16});
+    c.sources.resize(count, c.sources[0]);
+    return c;
+  };
+  CellSourcesCase inputs = state(4);
+  inputs.sources.push_back(inputs.sources[0]);
+  CHECK(forward(inputs) == 1);
+  CHECK(forward(mids(16)) == 1);
+  CHECK(backward(mids(10)) == 2);
+  CHECK(backward(state(3)) == 2);
+  CHECK(backward(inputs) == 3);
+  CellNodeCase node{.shape = {2, 8, 8, 16}, .terms = {}};
+  for (int i = 0; i < 35; ++i) node.terms.push_back({static_cast<CellTermKind>(i % 4)});
+  run_node_forward<float>(
+      memory, node, [&](const auto& shape, const auto& terms, const float* weights, auto y) {
+        CHECK(launches([&] { kernels::cell_node_forward(ctx, shape, terms, weights, y); }) == 1);
+      });
+  run_node_reduce<float>(
+      memory, node, [&](const auto& shape, const auto& terms, auto g, float* sums, float* weights) {
+        const int64_t n = kernels::cell_node_reduce_workspace(ctx, shape, std::ssize(terms));
+        double* const workspace = memory.put(std::vector<double>(n));
+        CHECK(launches([&] {
+                kernels::cell_node_reduce(ctx, shape, terms, g, sums, weights, workspace);
+              }) == 1);
+      });
+}
+
 // As at the entry of a cell, in several tiles of channels.
-TEMPLATE_TEST_CASE("cuda: a source with more channels than a tile", "[cuda]", float, double) {
+TEMPLATE_TEST_CASE("cuda: a cell's source with more channels than a tile",
+                   "[cuda]",
+                   float,
+                   double) {
   using T = TestType;
   OCHE_CUDA_CONTEXT(ctx);
   for (auto [C, out] : {std::pair<int64_t, int64_t>{40, 12}, {72, 8}, {72, 132}, {67, 65}}) {
@@ -186,7 +257,10 @@ TEMPLATE_TEST_CASE("cuda: a cell of more than a launch holds", "[cuda]", float, 
 }
 
 // Zeros that stand for what lies outside an image are multiplied like anything else.
-TEMPLATE_TEST_CASE("cuda: what is not finite reaches no more pixels", "[cuda]", float, double) {
+TEMPLATE_TEST_CASE("cuda: what is not finite in a cell reaches no more pixels",
+                   "[cuda]",
+                   float,
+                   double) {
   using T = TestType;
   OCHE_CUDA_CONTEXT(ctx);
   for (int64_t stride : {1, 2}) {
