@@ -20,6 +20,8 @@
 
 namespace oche::kernels {
 
+constexpr int64_t kMaxCellKernel = 15;
+
 // Of a source, or of a node.
 struct CellShape {
   int64_t N, H, W, C;
@@ -51,7 +53,7 @@ struct CellSource {
 //              relu(normalised(x))[n, p * stride + offset + r * dilation, q * stride + offset + s *
 //              dilation, c]
 // for p < ceil(H / stride), q < ceil(W / stride), o < out; taps outside the image contribute
-// nothing. Without depthwise weights the kernel is 1 and its weight 1.
+// nothing. Without depthwise weights the kernel is 1 and its weight 1. kernel <= kMaxCellKernel.
 template <typename T>
 struct CellConv {
   int64_t kernel = 1, dilation = 1, stride = 1, offset = 0, out = 0;

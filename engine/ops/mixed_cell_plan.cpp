@@ -26,11 +26,14 @@ void check(const CellEdge& edge, const Branch& b) {
   } else if (b.kind == BranchKind::kFactorizedReduce) {
     require(edge.stride == 2, "a factorized reduce with stride {}; expected 2", edge.stride);
   } else if (b.kind == BranchKind::kSeparable) {
-    require(b.kernel >= 1 && b.kernel % 2 == 1 && b.dilation >= 1 && b.blocks >= 1,
-            "kernel {}, dilation {}, {} blocks; expected an odd kernel, and all at least 1",
-            b.kernel,
-            b.dilation,
-            b.blocks);
+    require(
+        b.kernel >= 1 && b.kernel % 2 == 1 && b.kernel <= kernels::kMaxCellKernel &&
+            b.dilation >= 1 && b.blocks >= 1,
+        "kernel {}, dilation {}, {} blocks; expected an odd kernel up to {}, and all at least 1",
+        b.kernel,
+        b.dilation,
+        b.blocks,
+        kernels::kMaxCellKernel);
   }
 }
 

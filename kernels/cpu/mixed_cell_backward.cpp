@@ -67,7 +67,8 @@ class BackwardPass {
         sources_(sources),
         carver_(workspace),
         per_block_(images_per_block(shape.N)),
-        blocks_(ceil_div(shape.N, per_block_)) {
+        blocks_(ceil_div(shape.N, per_block_)),
+        layout_(plain_layout(shape)) {
     int64_t band = 0, out = 0;
     for (const CellSourceBackward<T>& source : sources) {
       units_.emplace_back();

@@ -24,7 +24,7 @@ class ForwardPass {
               const std::vector<CellSourceForward<T>>& sources,
               int threads,
               std::byte* workspace)
-      : s_(shape), sources_(sources), carver_(workspace) {
+      : s_(shape), sources_(sources), carver_(workspace), layout_(plain_layout(shape)) {
     int64_t band = 0, out = s_.C, bytes = 0;
     for (const CellSourceForward<T>& source : sources) {
       for (const CellConvForward<T>& c : source.convs) {

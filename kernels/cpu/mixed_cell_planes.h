@@ -104,12 +104,14 @@ inline int64_t band_rows(int64_t width) {
   return std::max<int64_t>(1, kPixels / std::max<int64_t>(1, width));
 }
 
-// Without a margin.
+// With a margin of that width all around.
 inline PlaneLayout plain_layout(const CellShape& s, int64_t margin = 0) {
   PlaneLayout l;
   l.top = l.left = margin;
-  l.rows = s.H + 2 * margin;
-  l.pitch = s.W + 2 * margin;
+  l.bottom = s.H + margin;
+  l.right = s.W + margin;
+  l.rows = l.top + l.bottom;
+  l.pitch = l.left + l.right;
   return l;
 }
 
