@@ -358,7 +358,8 @@ TEST_CASE("fused cell: what does not fit is refused") {
   CHECK(with([](MixedCellSpec& c) { c.edges[0].branches[0].place = 99; }) ==
         "mixed_cell: weight 99 of a table of 35");
   CHECK(with([](MixedCellSpec& c) { c.edges[0].branches[3].kernel = 4; }) ==
-        "mixed_cell: kernel 4, dilation 1, 2 blocks; expected an odd kernel, and all at least 1");
+        "mixed_cell: kernel 4, dilation 1, 2 blocks; expected an odd kernel up to 15, and all at "
+        "least 1");
   CHECK(with([](MixedCellSpec& c) { c.edges[0].branches[3].kernel = 5; }) ==
         "mixed_cell: a depthwise weight is f64 (3, 3, 1, 4); expected f64 (5, 5, 1, 4)");
   CHECK(with([](MixedCellSpec& c) { c.edges.pop_back(); }) ==
