@@ -44,9 +44,29 @@ __device__ void visit_taps(int kernel, int stride, int dilation, const Visit& vi
 
 // A row is a pixel longer than the image where that has an even number of columns, so that the same
 // column of neighbouring rows lies in different banks.
-inline int window_bytes(int rows, int columns, int vectors) {
-  return rows * (columns | 1) * vectors * 16;
+__host__ __device__ inline int window_vectors(int rows, int columns, int vectors) {
+  return rows * (columns | 1) * vectors;
 }
+// The rows of x that a tile reads, one above another, for taps that reach from `low` up to `high`
+// from where their output lies.
+__host__ __device__ inline int window_rows(
+    const CellTiles& tiles, int H, int stride, int low, int high) {
+  if (tiles.images > 1) return tiles.images * H;
+  const int rows = (tiles.tall - 1) * stride + high - low;
+  return rows < H ? rows : H;
+}
+
+// The outputs of a tile: `count` rows from `first` on, counted on from image to image.
+struct TileRows {
+  int first, count, columns, height;  // of an image
+
+  __device__ TileRows(const CellTiles& tiles, int tile, int size)
+      : first(tiles.row(tile)),
+        count(size / tiles.columns),
+        columns(tiles.columns),
+        height(tiles.rows) {}
+};
+
 template <typename T>
 struct CellWindow {
   Vec<T>* data;
@@ -54,23 +74,34 @@ struct CellWindow {
   int pitch;       // between rows
   int vectors;     // of a pixel
 
-  // The rows [from, to) as far as they exist.
-  __device__ CellWindow(const CellExtents& e, int from, int to, Vec<T>* memory) : data(memory) {
+  // What taps from `low` up to `high` read for `rows`: of each image, where these are several, all.
+  __device__ CellWindow(
+      const CellExtents& e, const TileRows& rows, int stride, int low, int high, Vec<T>* memory)
+      : data(memory) {
+    const bool several = rows.count > rows.height;
+    const int from = rows.first * stride + low, to = (rows.first + rows.count - 1) * stride + high;
     vectors = e.C / Vec<T>::kWidth;
-    pitch = (e.W | 1) * vectors;
-    begin = from > 0 ? from : 0;
-    end = to < e.H ? to : e.H;
+    pitch = window_vectors(1, e.W, vectors);
+    begin = from > 0 && !several ? from : 0;
+    end = to < e.H && !several ? to : e.H;
   }
-  __device__ const Vec<T>* row(int h) const { return data + (h - begin) * pitch; }
+  // Row h of an image, of those of the tile.
+  __device__ const Vec<T>* row(int image, int h) const {
+    return data + (image * (end - begin) + h - begin) * pitch;
+  }
 
+  // `image`: the first.
   __device__ void fetch(const CellExtents& e,
                         const CellView<T>& x,
                         const TileThread& thread,
-                        int64_t n) const {
+                        const TileRows& rows,
+                        int image) const {
     if (thread.vector >= vectors) return;
-    const int channel = thread.vector * Vec<T>::kWidth, pixels = (end - begin) * e.W;
+    const int images = (rows.count + rows.height - 1) / rows.height;
+    const int channel = thread.vector * Vec<T>::kWidth, pixels = images * (end - begin) * e.W;
     const Normalisation<T> normalised(x, channel, Vec<T>::kWidth, e.eps);
-    const T* const from = x.data + (n * e.H + begin) * e.W * x.pitch + channel;
+    const T* const from =
+        x.data + (static_cast<int64_t>(image) * e.H + begin) * e.W * x.pitch + channel;
 #pragma unroll 4
     for (int i = thread.group; i < pixels; i += thread.groups) {
       const int row = i / e.W;
@@ -80,14 +111,24 @@ struct CellWindow {
   }
 };
 
-// visit(row, column, width) for the strips of a tile of `rows` x `columns` outputs that the thread
-// takes, the rows of a column after one another: `width` of a strip's outputs exist.
+// One strip of a tile: `width` of its outputs exist, of which the first is the tile's pixel
+// `pixel`.
+struct TileStrip {
+  int image, row, column, width, pixel;
+};
+// visit(TileStrip) for the strips of a tile that the thread takes, all rows of some columns after
+// one another.
 template <typename Visit>
-__device__ void for_strips(int first, int step, int rows, int columns, const Visit& visit) {
-  const int items = rows * ((columns + kStrip - 1) / kStrip);
+__device__ void for_strips(int first, int step, const TileRows& rows, const Visit& visit) {
+  const int items = rows.count * ((rows.columns + kStrip - 1) / kStrip);
   for (int i = first; i < items; i += step) {
-    const int strip = i / rows, column = strip * kStrip, rest = columns - column;
-    visit(i - strip * rows, column, rest < kStrip ? rest : kStrip);
+    const int strip = i / rows.count, column = strip * kStrip, rest = rows.columns - column;
+    const int p = i - strip * rows.count, row = rows.first + p, image = row / rows.height;
+    visit(TileStrip{image,
+                    row - image * rows.height,
+                    column,
+                    rest < kStrip ? rest : kStrip,
+                    p * rows.columns + column});
   }
 }
 
@@ -108,46 +149,45 @@ template <typename T>
 __device__ __attribute__((noinline)) void convolve_again(const CellExtents& e,
                                                          const CellTaps<T>& taps,
                                                          const Vec<T>* window,
-                                                         int window_row,
-                                                         int vectors,
-                                                         int first_row,
-                                                         int rows,
-                                                         int columns,
+                                                         int begin,
+                                                         int tile,
                                                          Vec<T>* z) {
-  const TileThread thread(vectors);
+  const TileThread thread(taps.vectors);
+  const CellTiles tiles(e.N, e.H, e.W, taps.stride, taps.vectors);
+  const TileRows rows(tiles, tile, tiles.size(tile));
   const int pixel = e.C / Vec<T>::kWidth, channel = thread.vector * Vec<T>::kWidth;
-  for_strips(thread.group, thread.groups, rows, columns, [&](int p, int q, int width) {
+  for_strips(thread.group, thread.groups, rows, [&](const TileStrip& at) {
 #pragma unroll 1
-    for (int k = 0; k < width; ++k) {
+    for (int k = 0; k < at.width; ++k) {
       Vec<T> sum{};
 #pragma unroll 1
       for (int tap = 0; tap < taps.kernel * taps.kernel; ++tap) {
         const int r = tap / taps.kernel, s = tap % taps.kernel;
-        const int h = (first_row + p) * taps.stride + taps.offset + r * taps.dilation;
-        const int w = (q + k) * taps.stride + taps.offset + s * taps.dilation;
+        const int h = at.row * taps.stride + taps.offset + r * taps.dilation;
+        const int w = (at.column + k) * taps.stride + taps.offset + s * taps.dilation;
         if (h < 0 || h >= e.H || w < 0 || w >= e.W) continue;
-        sum = fma(window[((h - window_row) * (e.W | 1) + w) * pixel + thread.vector],
+        const int from = (at.image * e.H + h - begin) * window_vectors(1, e.W, pixel);
+        sum = fma(window[from + w * pixel + thread.vector],
                   Vec<T>::load(taps.depthwise + tap * e.C + channel),
                   sum);
       }
-      z[(p * columns + q + k) * tile_pitch(vectors) + thread.vector] = sum;
+      z[(at.pixel + k) * tile_pitch(taps.vectors) + thread.vector] = sum;
     }
   });
 }
 
-// z of the tile whose first row is `first_row` of the output.
+// z of a tile, whose rows are given as well.
 template <typename T>
 __device__ void convolve(const CellExtents& e,
                          const CellWindow<T>& window,
                          const CellTaps<T>& taps,
                          const TileThread& thread,
-                         int first_row,
-                         int rows,
-                         int columns,
+                         const TileRows& rows,
+                         int tile,
                          Vec<T>* z) {
   using V = Vec<T>;
   if (thread.vector >= window.vectors) {  // a tile has more channels
-    for (int p = thread.group; p < rows * columns; p += thread.groups) {
+    for (int p = thread.group; p < rows.count * rows.columns; p += thread.groups) {
       z[p * tile_pitch(thread.vectors) + thread.vector] = V{};
     }
     return;
@@ -156,15 +196,15 @@ __device__ void convolve(const CellExtents& e,
   visit_taps(taps.kernel, taps.stride, taps.dilation, [&](auto fixed) {
     using Fixed = decltype(fixed);
     const T* const weights = taps.depthwise + thread.vector * V::kWidth;
-    for_strips(thread.group, thread.groups, rows, columns, [&](int p, int q, int width) {
-      const int left = q * Fixed::kStride + taps.offset;
+    for_strips(thread.group, thread.groups, rows, [&](const TileStrip& at) {
+      const int left = at.column * Fixed::kStride + taps.offset;
       V sums[kStrip] = {};
 #pragma unroll 1
       for (int r = 0; r < Fixed::kTaps; ++r) {
-        const int h = (first_row + p) * Fixed::kStride + taps.offset + r * Fixed::kDilation;
+        const int h = at.row * Fixed::kStride + taps.offset + r * Fixed::kDilation;
         if (h < 0 || h >= e.H) continue;
         V v[Fixed::kColumns];
-        load_strip<Fixed>(v, window.row(h) + thread.vector, left, e.W, window.vectors);
+        load_strip<Fixed>(v, window.row(at.image, h) + thread.vector, left, e.W, window.vectors);
         if constexpr (Fixed::kTaps == 1) {
 #pragma unroll
           for (int k = 0; k < kStrip; ++k) sums[k] = v[Fixed::column(k, 0)];
@@ -177,16 +217,15 @@ __device__ void convolve(const CellExtents& e,
           }
         }
       }
-      V* const to = z + (p * columns + q) * tile_pitch(thread.vectors) + thread.vector;
+      V* const to = z + at.pixel * tile_pitch(thread.vectors) + thread.vector;
 #pragma unroll
       for (int k = 0; k < kStrip; ++k) {
-        if (k < width) to[k * tile_pitch(thread.vectors)] = sums[k];
+        if (k < at.width) to[k * tile_pitch(thread.vectors)] = sums[k];
       }
       if (Fixed::kTaps > 1) again |= any_nan(sums);
     });
   });
-  if (!again) return;
-  convolve_again(e, taps, window.data, window.begin, thread.vectors, first_row, rows, columns, z);
+  if (again) convolve_again(e, taps, window.data, window.begin, tile, z);
 }
 
 }  // namespace oche::kernels::cuda

@@ -1,5 +1,5 @@
 // What the kernels of a fused cell share (kernels/mixed_cell.h). A block of kBlockSize threads has
-// a tile of pixels and `vectors` vectors of channels, 2 to 16: a thread has one vector of four
+// a tile of pixels and `vectors` vectors of channels, 1 to 16: a thread has one vector of four
 // pixels, which lie as far apart as the block has threads for that vector.
 #pragma once
 
@@ -17,7 +17,7 @@ constexpr int kMostVectors = 16;
 // Vectors of a tile for so many channels; more of them take several tiles.
 template <typename T>
 int cell_vectors(int64_t channels) {
-  int vectors = 2;
+  int vectors = 1;
   while (vectors < kMostVectors && vectors * kWidth<T> < channels) vectors *= 2;
   return vectors;
 }
@@ -29,13 +29,14 @@ int channel_chunks(int64_t channels, int vectors) {
   return static_cast<int>(ceil_div(channels, vectors * kWidth<T>));
 }
 
-// The tiles of N images: as many whole rows of one image as fit, or, where a row does not, any
-// pixels that follow one another. Pixels are counted through all images.
+// The tiles of N images: as many whole rows of one image as fit, or several small images, or, where
+// not even a row fits, any pixels that follow one another. Pixels are counted through all images.
 struct CellTiles {
   int64_t pixels;
   int count;
   int rows, columns;  // of an image
-  int tall, most;     // rows of a tile, 0: not whole ones; pixels of a tile
+  int tall, most;     // rows of a tile in an image, 0: not whole ones; pixels of a tile
+  int images;         // of a tile
   int of_image;       // tiles
 
   __host__ __device__ CellTiles(int64_t N, int H, int W, int stride, int vectors)
@@ -44,22 +45,25 @@ struct CellTiles {
     most = kPixelsOfThread * kBlockSize / vectors;
     tall = most / columns < rows ? most / columns : rows;
     of_image = tall > 0 ? (rows + tall - 1) / tall : 0;
-    count = static_cast<int>(tall > 0 ? N * of_image : (pixels + most - 1) / most);
+    images = of_image == 1 ? most / (rows * columns) : 1;
+    if (images > 4) images = 4;  // there should be many tiles as well
+    count = static_cast<int>(tall > 0 ? (N + images - 1) / images * of_image
+                                      : (pixels + most - 1) / most);
   }
-  __host__ __device__ int row(int tile) const {  // the first, of whole ones
-    return tile % of_image * tall;
-  }
+  __host__ __device__ int image(int tile) const { return tile / of_image * images; }  // the first
+  __host__ __device__ int row(int tile) const { return tile % of_image * tall; }  // the first of it
   __host__ __device__ int64_t first(int tile) const {
     if (tall == 0) return static_cast<int64_t>(tile) * most;
-    return (static_cast<int64_t>(tile / of_image) * rows + row(tile)) * columns;
+    return (static_cast<int64_t>(image(tile)) * rows + row(tile)) * columns;
   }
   __host__ __device__ int size(int tile) const {
-    if (tall == 0) {
-      const int64_t rest = pixels - static_cast<int64_t>(tile) * most;
-      return rest < most ? static_cast<int>(rest) : most;
+    const int64_t rest = pixels - first(tile);
+    if (tall == 0 || images > 1) {
+      const int full = tall == 0 ? most : images * rows * columns;
+      return rest < full ? static_cast<int>(rest) : full;
     }
-    const int rest = rows - row(tile);
-    return (rest < tall ? rest : tall) * columns;
+    const int below = rows - row(tile);
+    return (below < tall ? below : tall) * columns;
   }
 };
 

@@ -126,11 +126,10 @@ size_t shared_bytes(const CellShape& s, const ForwardUnit<T>* u) {
     high = std::max(high, taps.offset + (taps.kernel - 1) * taps.dilation + 1);
   }
   const int vectors = u->taps.vectors;
-  const int64_t rows = (tiles_of(s, *u).tall - 1) * u->taps.stride + high - low;
-  return tile_bytes(vectors) + static_cast<size_t>(vectors * s.C * 16) +
-         window_bytes(static_cast<int>(std::min(rows, s.H)),
-                      static_cast<int>(s.W),
-                      static_cast<int>(s.C / kWidth<T>));
+  const CellExtents e(s);
+  const int rows = window_rows(tiles_of(s, *u), e.H, u->taps.stride, low, high);
+  return tile_bytes(vectors) +
+         16 * static_cast<size_t>(vectors * e.C + window_vectors(rows, e.W, e.C / kWidth<T>));
 }
 template <typename T>
 bool fits(const CudaContext& ctx, const CellShape& s, const ForwardUnit<T>* u) {

@@ -22,8 +22,7 @@ __global__ void __launch_bounds__(kBlockSize, 2)
     const TileThread& thread = at.thread;
     V* const z = dynamic_shared<V>();
     V* const weights = z + thread.pixels() * tile_pitch(thread.vectors);
-    const int columns = at.tiles.columns, rows = at.size / columns, stride = u->taps.stride;
-    const int row = at.tiles.row(at.tile);
+    const TileRows rows(at.tiles, at.tile, at.size);
     int low = u->taps.offset, high = low;
     for (int k = 0; k <= u->follow; ++k) {
       const CellTaps<T>& taps = u[k].taps;
@@ -31,12 +30,11 @@ __global__ void __launch_bounds__(kBlockSize, 2)
       low = taps.offset < low ? taps.offset : low;
       high = end > high ? end : high;
     }
-    const CellWindow<T> window(
-        e, row * stride + low, (row + rows - 1) * stride + high, weights + thread.vectors * e.C);
-    window.fetch(e, u->x, thread, at.tile / at.tiles.of_image);
+    const CellWindow<T> window(e, rows, u->taps.stride, low, high, weights + thread.vectors * e.C);
+    window.fetch(e, u->x, thread, rows, at.tiles.image(at.tile));
     for (int k = 0; k <= u->follow; ++k) {
       __syncthreads();  // the convolution before has been read
-      convolve(e, window, u[k].taps, thread, row, rows, columns, z);
+      convolve(e, window, u[k].taps, thread, rows, at.tile, z);
       fetch_weights<true>(u[k].taps, thread, e.C, 0, e.C, at.begin, weights);
       __syncthreads();
       V y[kPixelsOfThread] = {};

@@ -7,11 +7,12 @@ namespace {
 
 // Vectors that the window of a tile takes.
 template <typename T>
-__host__ __device__ int window_vectors(const CellExtents& e, const BackwardUnit<T>& u) {
+__host__ __device__ int unit_window(const CellExtents& e, const BackwardUnit<T>& u) {
   if (!u.wants_depthwise && !u.wants_pointwise) return 0;
   const CellTiles tiles(e.N, e.H, e.W, u.taps.stride, u.taps.vectors);
-  const int rows = (tiles.tall - 1) * u.taps.stride + (u.taps.kernel - 1) * u.taps.dilation + 1;
-  return (rows < e.H ? rows : e.H) * (e.W | 1) * (e.C / (16 / static_cast<int>(sizeof(T))));
+  const int high = u.taps.offset + (u.taps.kernel - 1) * u.taps.dilation + 1;
+  const int rows = window_rows(tiles, e.H, u.taps.stride, u.taps.offset, high);
+  return window_vectors(rows, e.W, e.C / (16 / static_cast<int>(sizeof(T))));
 }
 
 // For the depthwise weights a thread has one channel and adds up all taps of some strips: into
@@ -34,9 +35,7 @@ struct TapSums {
   __device__ void add(const CellExtents& e,
                       const CellTaps<T>& taps,
                       const CellWindow<T>& window,
-                      int first_row,
-                      int rows,
-                      int columns,
+                      const TileRows& rows,
                       int pitch,
                       const T* grad_z) const {
     if (channel >= e.C) return;
@@ -49,16 +48,16 @@ struct TapSums {
           T total[kTaps];
 #pragma unroll
           for (int s = 0; s < kTaps; ++s) total[s] = (*this)[r * kTaps + s];
-          for_strips(lane, lanes, rows, columns, [&](int p, int q, int width) {
-            const int h = (first_row + p) * Fixed::kStride + taps.offset + r * Fixed::kDilation;
+          for_strips(lane, lanes, rows, [&](const TileStrip& at) {
+            const int h = at.row * Fixed::kStride + taps.offset + r * Fixed::kDilation;
             if (h < 0 || h >= e.H) return;
             T g[kStrip], v[Fixed::kColumns];
 #pragma unroll
             for (int k = 0; k < kStrip; ++k) {
-              g[k] = k < width ? grad_z[(p * columns + q + k) * pitch + channel] : T(0);
+              g[k] = k < at.width ? grad_z[(at.pixel + k) * pitch + channel] : T(0);
             }
-            const int left = q * Fixed::kStride + taps.offset;
-            load_strip<Fixed>(v, &window.row(h)[0][0] + channel, left, e.W, e.C);
+            const int left = at.column * Fixed::kStride + taps.offset;
+            load_strip<Fixed>(v, &window.row(at.image, h)[0][0] + channel, left, e.W, e.C);
 #pragma unroll
             for (int s = 0; s < kTaps; ++s) {
 #pragma unroll
@@ -130,7 +129,7 @@ __global__ void __launch_bounds__(kBlockSize, 2)
   if (u.pool >= 0) return pool_unit<true>(e, &u, block);
 
   const TileThread thread(u.taps.vectors);
-  const CellTiles tiles(e.N, e.H, e.W, u.taps.stride, u.taps.vectors);
+  const CellTiles all(e.N, e.H, e.W, u.taps.stride, u.taps.vectors);
   const int pitch = tile_pitch(thread.vectors), tile_vectors = thread.pixels() * pitch;
   V* const grad_y = dynamic_shared<V>();
   V* const z = grad_y + tile_vectors;
@@ -138,30 +137,29 @@ __global__ void __launch_bounds__(kBlockSize, 2)
   V* const constants = weights + thread.vectors * thread.vectors * kWide;
   V* const window_memory = constants + 4 * thread.vectors;
   fetch_transposed<true>(e, u, thread, 0, 0, weights);
-  fetch_constants(e, u, thread, tiles.pixels, 0, constants);
+  fetch_constants(e, u, thread, all.pixels, 0, constants);
 
   V products[kWide] = {};
-  const TapSums<T> taps(thread.vectors * kWide, &window_memory[window_vectors(e, u)][0]);
+  const TapSums<T> taps(thread.vectors * kWide, &window_memory[unit_window(e, u)][0]);
   if (u.wants_depthwise) {
     for (int tap = 0; tap < u.taps.kernel * u.taps.kernel; ++tap) taps[tap] = 0;
   }
-  const int begin = block * u.steps, rest = tiles.count - begin;
+  const int begin = block * u.steps, rest = all.count - begin;
   const int end = begin + (rest < u.steps ? rest : u.steps);
   for (int tile = begin; tile < end; ++tile) {
+    // Anew for each, so that it takes no registers in between.
+    const CellTiles tiles(e.N, e.H, e.W, fresh(u.taps.stride), u.taps.vectors);
     const int64_t first = tiles.first(tile);
-    const int size = tiles.size(tile), columns = fresh(tiles.columns);
-    const int rows = size / columns, row = tiles.row(tile);
-    const int low = row * u.taps.stride + u.taps.offset;
-    const CellWindow<T> window(
-        e,
-        low,
-        low + (rows - 1) * u.taps.stride + (u.taps.kernel - 1) * u.taps.dilation + 1,
-        window_memory);
+    const int size = tiles.size(tile);
+    const TileRows rows(tiles, tile, size);
+    const int high = u.taps.offset + (u.taps.kernel - 1) * u.taps.dilation + 1;
+    const CellWindow<T> window(e, rows, u.taps.stride, u.taps.offset, high, window_memory);
     __syncthreads();  // the constants are there, the tile before has been read
-    if (u.wants_depthwise || u.wants_pointwise) window.fetch(e, u.x, thread, tile / tiles.of_image);
+    if (u.wants_depthwise || u.wants_pointwise)
+      window.fetch(e, u.x, thread, rows, tiles.image(tile));
     rebuild<true>(u, thread, first, size, 0, constants, grad_y);
     __syncthreads();
-    if (u.wants_pointwise) convolve(e, window, u.taps, thread, row, rows, columns, z);
+    if (u.wants_pointwise) convolve(e, window, u.taps, thread, rows, tile, z);
     V grad_z[kPixelsOfThread] = {};
     add_product<T>(thread, grad_y, weights, u.taps.out, grad_z);
     store_grad_z<true>(u, thread, first, size, e.C, thread.vector * kWide, grad_z);
@@ -176,7 +174,7 @@ __global__ void __launch_bounds__(kBlockSize, 2)
         z[thread.pixel(i) * pitch + thread.vector] = grad_z[i];
       }
       __syncthreads();
-      taps.add(e, u.taps, window, row, rows, columns, pitch * kWide, &z[0][0]);
+      taps.add(e, u.taps, window, rows, pitch * kWide, &z[0][0]);
     }
   }
   T* const partials = u.partials + static_cast<int64_t>(block) * u.partial_columns(e.C);
@@ -196,7 +194,7 @@ __global__ void __launch_bounds__(kBlockSize, 2)
 template <typename T>
 int64_t usual_shared_bytes(const CellShape& s, const BackwardUnit<T>& u) {
   const int64_t taps = u.wants_depthwise ? u.taps.kernel * u.taps.kernel : 0;
-  return unit_shared_bytes<T>(u.taps.vectors) + window_vectors(CellExtents(s), u) * int64_t{16} +
+  return unit_shared_bytes<T>(u.taps.vectors) + unit_window(CellExtents(s), u) * int64_t{16} +
          taps * kBlockSize * static_cast<int64_t>(sizeof(T));
 }
 
