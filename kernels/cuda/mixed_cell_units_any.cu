@@ -40,11 +40,14 @@ struct ConvUnit {
   }
   __device__ int channel() const { return chunk * side + thread.vector * kWide; }
 
-  // body(first pixel, size) for the tiles of the block.
+  // body(first pixel, size) for the tiles of the block; which tiles there are is computed anew for
+  // each, so that it takes no registers in between.
   template <typename Body>
   __device__ void for_tiles(const Body& body) const {
-    for (int t = block * u.steps; t < (block + 1) * u.steps && t < tiles.count; ++t) {
-      body(tiles.first(t), tiles.size(t));
+    for (int t = block * u.steps; t < (block + 1) * u.steps; ++t) {
+      const CellTiles each(e.N, e.H, e.W, fresh(u.taps.stride), u.taps.vectors);
+      if (t >= each.count) break;
+      body(each.first(t), each.size(t));
     }
   }
 
