@@ -238,22 +238,13 @@ TEMPLATE_TEST_CASE("cuda: a cell of more than a launch holds", "[cuda]", float, 
     sources.sources.push_back(
         {.moments = true, .convs = {separable(4, 3, 1, 1)}, .initial = true, .sums = true});
   }
-  check_cell_outputs(
-      outputs_in_every_order<T>(
-          ctx, [&](auto& memory) { return source_forward<T>(ctx, memory, sources); }),
-      reference_source_forward(sources));
-  check_cell_outputs(
-      outputs_in_every_order<T>(
-          ctx, [&](auto& memory) { return source_backward<T>(ctx, memory, sources); }),
-      reference_source_backward(sources));
+  DeviceMemory memory(ctx);
+  check_cell_outputs(source_forward<T>(ctx, memory, sources), reference_source_forward(sources));
+  check_cell_outputs(source_backward<T>(ctx, memory, sources), reference_source_backward(sources));
   CellNodeCase node{.shape = {2, 3, 5, 4}, .terms = {}};
   for (int i = 0; i < 150; ++i) node.terms.push_back({static_cast<CellTermKind>(i % 4)});
-  check_cell_outputs(outputs_in_every_order<T>(
-                         ctx, [&](auto& memory) { return node_forward<T>(ctx, memory, node); }),
-                     reference_node_forward(node));
-  check_cell_outputs(outputs_in_every_order<T>(
-                         ctx, [&](auto& memory) { return node_reduce<T>(ctx, memory, node); }),
-                     reference_node_reduce(node));
+  check_cell_outputs(node_forward<T>(ctx, memory, node), reference_node_forward(node));
+  check_cell_outputs(node_reduce<T>(ctx, memory, node), reference_node_reduce(node));
 }
 
 // Zeros that stand for what lies outside an image are multiplied like anything else.
