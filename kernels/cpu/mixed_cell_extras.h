@@ -31,13 +31,14 @@ class SourceExtras {
       gate<V>(source.layout(), source.template plane<V>(c), summed);
       for (const PoolBackward<T>& p : pools_)
         p.template add<V>(n, c, source_.source.x, pools, summed);
+      const NormalisedChannels<V> normalised(s_, source_.source, c);
       V total[2] = {};
       for (int64_t h = 0; h < s_.H; ++h) {
         V* row = summed + h * s_.W;
         if (source_.initial.data) add_row(source_.initial, n, h, c, V::broadcast(1), row);
         for (const CellSkipBackward<T>& skip : source_.skips)
           add_row(skip.g, n, h, c, V::broadcast(skip.weight ? *skip.weight : 1), row);
-        if (sums) add_sums(n, h, c, row, total);
+        if (sums) add_sums(n, h, c, row, normalised, total);
         T* to = source_.grad.data + (n * s_.H + h) * s_.W * source_.grad.pitch + c;
         for (int64_t w = 0; w < s_.W; ++w) row[w].store(to + w * source_.grad.pitch);
       }
@@ -68,20 +69,17 @@ class SourceExtras {
 
   // total += the sums of the row, and of it times the normalised source.
   template <typename V>
-  void add_sums(int64_t n, int64_t h, int64_t c, const V* row, V (&total)[2]) const {
-    const Moments<const T>& moments = source_.source.moments;
+  void add_sums(int64_t n,
+                int64_t h,
+                int64_t c,
+                const V* row,
+                const NormalisedChannels<V>& normalised,
+                V (&total)[2]) const {
     const Pixels<const T>& x = source_.source.x;
-    V mean{}, rstd = V::broadcast(1);
-    if (moments.mean) {
-      T r[V::kLanes];
-      inverse_deviations(V::kLanes, s_.eps, moments.var + c, r);
-      mean = V::load(moments.mean + c);
-      rstd = V::load(r);
-    }
     const T* from = x.data + (n * s_.H + h) * s_.W * x.pitch + c;
     for (int64_t w = 0; w < s_.W; ++w) {
       total[0] = total[0] + row[w];
-      total[1] = fma(row[w], V{(V::load(from + w * x.pitch).v - mean.v) * rstd.v}, total[1]);
+      total[1] = fma(row[w], normalised(V::load(from + w * x.pitch)), total[1]);
     }
   }
 

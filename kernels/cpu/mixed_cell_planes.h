@@ -210,6 +210,22 @@ void inverse_deviations(int64_t C, double eps, const T* var, T* rstd) {
   for (int64_t c = 0; c < C; ++c) rstd[c] = 1 / std::sqrt(var[c] + static_cast<T>(eps));
 }
 
+// normalised(x) of a source, for the channels from c on.
+template <typename V>
+struct NormalisedChannels {
+  template <typename T>
+  NormalisedChannels(const CellShape& s, const CellSource<T>& source, int64_t c) {
+    if (!source.moments.mean) return;
+    T r[V::kLanes];
+    inverse_deviations(V::kLanes, s.eps, source.moments.var + c, r);
+    mean = V::load(source.moments.mean + c);
+    rstd = V::load(r);
+  }
+  V operator()(V x) const { return {(x.v - mean.v) * rstd.v}; }
+
+  V mean{}, rstd = V::broadcast(1);
+};
+
 // Image n of a source, normalised and rectified; the margins stay as they are.
 template <typename T>
 void load_source(const CellShape& s, const CellSource<T>& source, int64_t n, const Planes<T>& to) {
@@ -217,13 +233,7 @@ void load_source(const CellShape& s, const CellSource<T>& source, int64_t n, con
   for_channels<T>(0, s.C, [&](auto tag, int64_t c) {
     using V = typename decltype(tag)::type;
     V* plane = to.template plane<V>(c);
-    V mean{}, rstd = V::broadcast(1);
-    if (source.moments.mean) {
-      T r[V::kLanes];
-      inverse_deviations(V::kLanes, s.eps, source.moments.var + c, r);
-      mean = V::load(source.moments.mean + c);
-      rstd = V::load(r);
-    }
+    const NormalisedChannels<V> normalised(s, source, c);
     const T* x = source.x.data + n * s.H * s.W * source.x.pitch + c;
     for (int64_t h = 0; h < s.H; ++h) {
       for (int64_t residue = 0; residue < l.scale; ++residue) {
@@ -231,7 +241,7 @@ void load_source(const CellShape& s, const CellSource<T>& source, int64_t n, con
         int64_t w = (residue - l.left % l.scale + l.scale) % l.scale;
         const T* from = x + (h * s.W + w) * source.x.pitch;
         for (V* p = plane + l.row(h) + l.column(w); w < s.W; w += l.scale) {
-          const V v{(V::load(from).v - mean.v) * rstd.v};
+          const V v = normalised(V::load(from));
           *p++ = gated(v, v);
           from += l.scale * source.x.pitch;
         }
