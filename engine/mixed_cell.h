@@ -85,6 +85,8 @@ struct NormMoments {
 struct MixedCellResult {
   Tensor y;
   Tensor mean, var;  // (rows, C), the batch's, population variance; constants to autograd
+  // For each normalisation of the cell its row of these. Pools of one state of one kind share one.
+  std::vector<int64_t> rows;
 };
 // The same with batch statistics as one op (kernels/mixed_cell.h). Its backward pass is one op too,
 // whose own derivative is that of the composite.
@@ -101,8 +103,5 @@ Tensor mixed_cell_running(const MixedCellSpec& spec,
                           const Tensor& table,
                           std::span<const Tensor> weights,
                           std::span<const NormMoments> moments);
-// For each normalisation of the cell its row of `mean` and `var`. Pools of one state of one kind
-// share a row.
-std::vector<int64_t> moment_rows(const MixedCellSpec& spec);
 
 }  // namespace oche

@@ -73,13 +73,12 @@ Tensor Cell::forward(const Tensor& before_last,
   }
   const MixedCellResult r = mixed_cell(b.spec, states[0], states[1], mixture.weights, b.weights);
   if (pass.updates) {
-    const std::vector<int64_t> rows = moment_rows(b.spec);
     const int64_t pixels = r.y.numel() / r.y.size(3);
     const auto row = [](const Tensor& all, int64_t i) {
       return reshape(slice(all, 0, i, i + 1), {all.size(1)});
     };
-    for (size_t i = 0; i < rows.size(); ++i)
-      b.norms[i]->list_updates(row(r.mean, rows[i]), row(r.var, rows[i]), pixels, pass);
+    for (size_t i = 0; i < r.rows.size(); ++i)
+      b.norms[i]->list_updates(row(r.mean, r.rows[i]), row(r.var, r.rows[i]), pixels, pass);
   }
   return r.y;
 }

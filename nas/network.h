@@ -29,7 +29,7 @@ struct CellOptions {
   int64_t multiplier = 4;  // how many of the last nodes make the output
   int64_t channels_before_last, channels_last, channels;
   bool reduction = false, reduction_before = false;
-  bool fuse = true;  // passes with batch statistics run all edges as one op
+  bool fuse = true;  // all edges run as one op
 };
 
 // Edges are numbered node after node, and within a node by predecessor: states 0 and 1 are the

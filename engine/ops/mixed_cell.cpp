@@ -167,11 +167,7 @@ MixedCellResult mixed_cell(const MixedCellSpec& spec,
                        return t.defined() && t.requires_grad();
                      });
   const std::vector<Tensor> out = apply_multi<MixedCell>(std::move(inputs), plan, keeps);
-  return {out[0], out[1], out[2]};
-}
-
-std::vector<int64_t> moment_rows(const MixedCellSpec& spec) {
-  return CellPlan(spec).norm_rows;
+  return {out[0], out[1], out[2], plan->norm_rows};
 }
 
 }  // namespace oche
