@@ -13,19 +13,26 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/blocks.h"
 #include "kernels/context.h"
+#include "kernels/rounding.h"
 
 namespace oche::kernels {
 
 constexpr int64_t kMaxCellKernel = 15;
 
+// What the factors of the products of pointwise convolutions are rounded to, forward and backward,
+// where they are floats: all three products of a convolution round both factors. Sums stay float.
+enum class CellProducts : uint8_t { kExact, kTensorFloat32, kBFloat16 };
+
 // Of a source, or of a node.
 struct CellShape {
   int64_t N, H, W, C;
   double eps = 1e-5;  // of all batch normalisations
+  CellProducts products = CellProducts::kExact;
 };
 
 // N images of H rows of W pixels, neighbours `pitch` elements apart: a tensor, or some channels of
@@ -36,16 +43,40 @@ struct Pixels {
   int64_t pitch = 0;
 };
 
+// Pixels that are normalised where they are read: of T, or, where T is float, of bfloat16. One of
+// the two pointers is set.
+template <typename T>
+struct StoredPixels {
+  using Narrow = std::conditional_t<std::is_const_v<T>, const BFloat16, BFloat16>;
+  T* data = nullptr;
+  int64_t pitch = 0;
+  Narrow* narrow = nullptr;
+
+  StoredPixels() = default;
+  StoredPixels(Pixels<T> p) : data(p.data), pitch(p.pitch) {}
+  StoredPixels(Narrow* p, int64_t pitch_of_pixels) : pitch(pitch_of_pixels), narrow(p) {}
+
+  bool stored() const { return data || narrow; }
+  // From that channel on.
+  StoredPixels from(int64_t channel) const {
+    StoredPixels p = *this;
+    if (p.data) p.data += channel;
+    if (p.narrow) p.narrow += channel;
+    return p;
+  }
+};
+
 // Mean and population variance of each channel over all pixels.
 template <typename T>
 struct Moments {
   T *mean = nullptr, *var = nullptr;
 };
 
-// normalised(x) = (x - mean) / sqrt(var + eps), or x itself where no moments are given.
+// normalised(x) = (x - mean) / sqrt(var + eps), or x itself where no moments are given; then it is
+// of T.
 template <typename T>
 struct CellSource {
-  Pixels<const T> x;
+  StoredPixels<const T> x;
   Moments<const T> moments;
 };
 
@@ -68,15 +99,15 @@ enum class CellPool { kMax, kAverage };
 template <typename T>
 struct CellConvForward {
   CellConv<T> conv;
-  Pixels<T> y;
-  Moments<T> moments;  // of y, if wanted
+  StoredPixels<T> y;
+  Moments<T> moments;  // of y before it is rounded to be stored, if wanted
 };
 template <typename T>
 struct CellPoolForward {
   CellPool pool;
   int64_t stride;
-  Pixels<T> y;         // if wanted
-  Moments<T> moments;  // of the pooled values, if wanted
+  StoredPixels<T> y;   // if wanted
+  Moments<T> moments;  // of the pooled values before they are rounded, if wanted
 };
 // Pools read the source as it is stored, without relu. All convolutions of a source have one
 // stride.
@@ -114,7 +145,7 @@ enum class CellTermKind { kNormalised, kIdentity, kMaxPool, kAveragePool };
 template <typename T>
 struct CellTerm {
   CellTermKind kind;
-  Pixels<const T> x;
+  StoredPixels<const T> x;  // narrow: only of a normalised one
   Moments<const T> moments;
   int64_t place;  // of its weight
 };
@@ -167,7 +198,7 @@ struct CellIncoming {
 template <typename T>
 struct CellConvBackward {
   CellConv<T> conv;
-  Pixels<const T> y;
+  StoredPixels<const T> y;
   Moments<const T> moments;
   CellIncoming<T> incoming;
   // Overwritten; nullptr: not wanted.
