@@ -25,6 +25,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 MODES = {"cpu": ("eager", "channels_last", "compile")}  # as in peers/peer_modes.py, which needs torch
 MODES["cuda"] = MODES["cpu"] + ("tf32", "graph", "graph+tf32", "compile+tf32", "compile+graph", "compile+graph+tf32")
 STAGES = ((16, 32), (32, 16), (64, 8))
+PRECISIONS = ("fp32", "tf32", "bf16")  # as the bench counts them
 PARTS = ("max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5",
          "mixed_op", "cell")
 
@@ -42,10 +43,12 @@ def output(command, **environment):
 
 def ours(a, order, threads):
     """({row: milliseconds}, peak MiB) of one process."""
+    precision = PRECISIONS.index(a.precision)
     if a.what == "step":
-        names = {"search step": f"search_step/layers:{a.layers}/channels:{a.channels}/batch:{a.batch}/order:{order}/fuse:1"}
+        names = {"search step": f"search_step/layers:{a.layers}/channels:{a.channels}/batch:{a.batch}/order:{order}/"
+                                f"relaxation:{3 if a.hard else 0}/fuse:1/precision:{precision}"}
     else:
-        kind = {"cell": "reduction:0/backward:1/fuse:1", "mixed_op": "stride:1/backward:1/fuse:1"}
+        kind = {"cell": f"reduction:0/backward:1/fuse:1/precision:{precision}", "mixed_op": "stride:1/backward:1/fuse:1"}
         names = {f"{p} {c}@{side}x{side}": f"{p}/n:{a.batch}/h:{side}/w:{side}/c:{c}/{kind.get(p, 'stride:1/backward:1')}"
                  for p in a.parts for c, side in STAGES}
     command = [a.binary, *names.values(), "--threads", threads, "--repetitions", a.repetitions, "--min-time", "1e-9",
@@ -64,7 +67,8 @@ def ours(a, order, threads):
 def peer(a, python, mode, order, threads):
     """The same of PyTorch, and its version."""
     if a.what == "step":
-        what = ["darts_torch.py", "--layers", a.layers, "--channels", a.channels, "--order", order]
+        what = ["darts_torch.py", "--layers", a.layers, "--channels", a.channels, "--order", order,
+                *(["--hard"] if a.hard else [])]
     else:
         what = ["darts_parts.py", "--parts", ",".join(a.parts)]
     text = output([python, HERE / "peers" / what[0], *what[1:], "--batch", a.batch, "--threads", threads,
@@ -155,6 +159,8 @@ def main():
     p.add_argument("--peers-only", action="store_true", help="without ours")
     p.add_argument("--library-path", metavar="DIRS", help="LD_LIBRARY_PATH of ours")
     p.add_argument("--order", nargs="+", type=int, choices=(1, 2), default=[1], help="of the architecture gradient")
+    p.add_argument("--hard", action="store_true", help="steps that run one drawn candidate on each edge")
+    p.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of our fused cells")
     p.add_argument("--threads", nargs="+", type=int, default=[2])
     p.add_argument("--layers", type=int, default=8)
     p.add_argument("--channels", type=int, default=16)

@@ -8,6 +8,7 @@
 #include "benchmarks/kernel_case.h"
 #include "engine/autograd.h"
 #include "engine/ops.h"
+#include "nas/relaxation.h"
 #include "nas/search.h"
 
 namespace oche::bench {
@@ -33,6 +34,15 @@ SearchConfig config(const Arguments& a, DType dtype, std::string_view gradient) 
   c.fuse = a["fuse"] != 0;
   const Precision precision = row_precision(a);
   if (dtype == DType::kFloat32) c.precision = kPrecisionNames[static_cast<size_t>(precision)];
+  if (a.has("relaxation")) {
+    const auto names = nas::relaxation_names();
+    const int64_t relaxation = a["relaxation"];
+    if (relaxation >= std::ssize(names))
+      throw std::invalid_argument(
+          fmt::format("relaxation: expected 0 to {}", std::ssize(names) - 1));
+    c.relaxation = names[static_cast<size_t>(relaxation)];
+    c.temperature = 10;
+  }
   // Alphas that differ, and alike in both precisions.
   c.alpha_init = 0.1;
   return c;
@@ -44,13 +54,13 @@ Compute network(const Arguments& a, DType dtype) {
   if (a["backward"] == 0) {
     return [=]() -> std::vector<Tensor> {
       const NoGrad no_grad;
-      return {s->network.forward(batch.images, s->arch.mixtures(), {})};
+      return {s->network.forward(batch.images, s->mixtures(), {})};
     };
   }
   return [=] {
     const Frozen frozen(s->arch.alphas());
     const Tensor loss =
-        cross_entropy(s->network.forward(batch.images, s->arch.mixtures(), {}), batch.labels);
+        cross_entropy(s->network.forward(batch.images, s->mixtures(), {}), batch.labels);
     std::vector<Tensor> results = grad(loss, s->network.weights().tensors());
     results.push_back(loss.detach());
     return results;
@@ -192,10 +202,16 @@ std::vector<Family> network_families() {
        .batch = "batch"},
       {.name = "search_step",
        .group = "search step",
-       .summary = "an alpha and a weight step; order:1 first order, order:2 by finite difference",
-       .parameters = network_parameters({{"order", 1}}),
-       .instances = and_reduced(
-           both_ways({{}, {{"order", 2}}, small, product({small}, {{{"order", 2}}})[0]}), {}),
+       .summary = "an alpha and a weight step; order:1 first order, order:2 by finite difference; "
+                  "relaxation:3 runs one drawn candidate on each edge",
+       .parameters = network_parameters({{"order", 1}, {"relaxation", 0, 0}}),
+       .instances = and_reduced(both_ways({{},
+                                           {{"order", 2}},
+                                           {{"relaxation", 3}},
+                                           small,
+                                           product({small}, {{{"order", 2}}})[0],
+                                           product({small}, {{{"relaxation", 3}}})[0]}),
+                                {}),
        .make =
            [](const Arguments& a, DType dtype) {
              if (a["order"] > 2) throw std::invalid_argument("search_step: order is 1 or 2");

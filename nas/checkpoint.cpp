@@ -35,6 +35,7 @@ void describe(SafetensorsWriter& writer, std::string_view kind, const Search& se
                                    {"stem_multiplier", c.stem_multiplier}}) {
     writer.set_metadata(key, fmt::to_string(value));
   }
+  writer.set_metadata("relaxation", c.relaxation);
   const Genotype genotype = search.genotype();
   if (has_text(genotype)) writer.set_metadata("genotype", to_text(genotype));
 }

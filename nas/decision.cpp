@@ -53,7 +53,10 @@ Mixture discrete_mixture(const CellGenotype& cell, int64_t steps, DType dtype) {
 
 }  // namespace
 
-CellGenotype top2(const Tensor& alpha, int64_t steps, int64_t multiplier) {
+CellGenotype top2(const Relaxation& relaxation,
+                  const Tensor& alpha,
+                  int64_t steps,
+                  int64_t multiplier) {
   const Shape expected{edge_count(steps), static_cast<int64_t>(darts_primitives().size())};
   if (alpha.shape() != expected) {
     throw std::invalid_argument(fmt::format("top2: alpha has shape {}; expected {} for {} steps",
@@ -62,7 +65,7 @@ CellGenotype top2(const Tensor& alpha, int64_t steps, int64_t multiplier) {
                                             steps));
   }
   const NoGrad no_grad;
-  const std::vector<double> p = softmax(cast(alpha, DType::kFloat64), 1).to_vector<double>();
+  const std::vector<double> p = relaxation.scores(cast(alpha, DType::kFloat64)).to_vector<double>();
   CellGenotype cell;
   for (int64_t node = 0; node < steps; ++node) {
     std::vector<Choice> choices;
@@ -83,9 +86,12 @@ CellGenotype top2(const Tensor& alpha, int64_t steps, int64_t multiplier) {
   return cell;
 }
 
-Genotype top2(const AlphaTables& alphas, int64_t steps, int64_t multiplier) {
-  return {.normal = top2(alphas.normal, steps, multiplier),
-          .reduce = top2(alphas.reduce, steps, multiplier)};
+Genotype top2(const Relaxation& relaxation,
+              const AlphaTables& alphas,
+              int64_t steps,
+              int64_t multiplier) {
+  return {.normal = top2(relaxation, alphas.normal, steps, multiplier),
+          .reduce = top2(relaxation, alphas.reduce, steps, multiplier)};
 }
 
 CellMixtures discrete_mixtures(const Genotype& genotype, int64_t steps, DType dtype) {

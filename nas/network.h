@@ -109,7 +109,6 @@ class ArchParameters : public Module {
 
   const Tensor& normal() const { return normal_.value; }
   const Tensor& reduce() const { return reduce_.value; }
-  CellMixtures mixtures() const { return {softmax_mixture(normal()), softmax_mixture(reduce())}; }
   Alphas alphas() { return Alphas(named_parameters()); }  // alphas_normal, alphas_reduce
 
  private:

@@ -44,6 +44,8 @@ class Primitive : public Block {
 // none, max_pool_3x3, avg_pool_3x3, skip_connect, sep_conv_3x3, sep_conv_5x5, dil_conv_3x3,
 // dil_conv_5x5: the order of the columns of alpha.
 std::span<const std::string_view> darts_primitives();
+// The one that takes the most memory and time.
+int64_t costliest_candidate();
 inline constexpr std::string_view kNone = "none";
 
 // Throws std::invalid_argument naming the known ones for an unknown name. `none` is not a module: a

@@ -36,6 +36,12 @@ std::vector<int64_t> first(const std::vector<int64_t>& images, int64_t count) {
   return {images.begin(), images.begin() + std::min<std::ptrdiff_t>(count, std::ssize(images))};
 }
 
+// From `first` in epoch 0 to `last` in the last one.
+double linear(double first, double last, int64_t epoch, int64_t epochs) {
+  if (epochs == 1) return first;
+  return first + (last - first) * static_cast<double>(epoch) / static_cast<double>(epochs - 1);
+}
+
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
@@ -86,7 +92,14 @@ void Search::continue_from(const SearchProgress& p) {
 }
 
 Genotype Search::genotype() const {
-  return top2({state_.arch.normal(), state_.arch.reduce()}, config_.steps, config_.multiplier);
+  return top2(state_.relaxation(),
+              {state_.arch.normal(), state_.arch.reduce()},
+              config_.steps,
+              config_.multiplier);
+}
+
+Pass Search::last_pass() const {
+  return {.step = std::max<int64_t>(0, progress_.steps - 1)};
 }
 
 SearchResult Search::run(SearchObserver& observer) {
@@ -98,8 +111,8 @@ SearchResult Search::run(SearchObserver& observer) {
                       .discrete_accuracy = 0,
                       .finished = finished};
   if (finished) {
-    result.train_accuracy = accuracy(train_images_, state_.arch.mixtures());
-    result.search_accuracy = accuracy(search_images_, state_.arch.mixtures());
+    result.train_accuracy = accuracy(train_images_, state_.mixtures(last_pass()));
+    result.search_accuracy = accuracy(search_images_, state_.mixtures(last_pass()));
     result.discrete_accuracy =
         accuracy(search_images_, discrete_mixtures(result.genotype, config_.steps, config_.dtype));
   }
@@ -114,6 +127,8 @@ bool Search::run_epoch(SearchObserver& observer) {
   reset_peak_memory();
   const int64_t epoch = p.epochs, steps = steps_per_epoch();
   const double lr = cosine_rate(config_.lr, config_.lr_min, epoch, config_.epochs);
+  state_.set_temperature(
+      linear(config_.temperature, config_.temperature_end, epoch, config_.epochs));
   const auto images_per_second = [&](int64_t steps_done) {
     return static_cast<double>(steps_done * config_.batch) / p.seconds;
   };
@@ -144,8 +159,8 @@ bool Search::run_epoch(SearchObserver& observer) {
                      .images_per_second = images_per_second(steps),
                      .peak_bytes = p.peak_bytes};
   const std::vector<int64_t> subset = first(search_images_, kSubset);
-  report.train_accuracy = accuracy(first(train_images_, kSubset), state_.arch.mixtures());
-  report.search_accuracy = accuracy(subset, state_.arch.mixtures());
+  report.train_accuracy = accuracy(first(train_images_, kSubset), state_.mixtures(last_pass()));
+  report.search_accuracy = accuracy(subset, state_.mixtures(last_pass()));
   report.discrete_accuracy =
       accuracy(subset, discrete_mixtures(report.genotype, config_.steps, config_.dtype));
   report.seconds = seconds();
@@ -183,7 +198,7 @@ SearchCost estimate_cost(const SearchConfig& c, const DatasetShape& set) {
   const Batch batch{Tensor::empty({c.batch, set.height, set.width, set.channels}, c.dtype),
                     Tensor::empty({c.batch}, DType::kInt64)};
   const int64_t macs_before = mac_count();
-  state.network.forward(batch.images, state.arch.mixtures(), {});
+  state.network.forward(batch.images, state.mixtures(), {});
   const int64_t macs = (mac_count() - macs_before) / c.batch;
 
   const Batch validation{Tensor::empty(batch.images.shape(), c.dtype),

@@ -79,6 +79,7 @@ class Search {
   // Returns false when the observer ended the search.
   bool run_epoch(SearchObserver& observer);
   std::pair<Batch, Batch> next_batches();  // validation, train
+  Pass last_pass() const;  // whose noise accuracies are measured with, where mixtures have any
   double accuracy(const std::vector<int64_t>& images, const CellMixtures& mixtures) const;
 
   const SearchConfig config_;

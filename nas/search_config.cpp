@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "nas/relaxation.h"
+
 namespace oche::nas {
 namespace {
 
@@ -43,6 +45,19 @@ void validate(const SearchConfig& c) {
   require(c.alpha_beta2 >= 0 && c.alpha_beta2 < 1, "alpha-beta2", c.alpha_beta2, "0 <= beta < 1");
   require(c.alpha_weight_decay >= 0, "alpha-weight-decay", c.alpha_weight_decay, "0 or more");
   require(c.alpha_init >= 0, "alpha-init", c.alpha_init, "0 or more");
+  require(c.temperature > 0, "temperature", c.temperature, "a positive number");
+  require(c.temperature_end > 0,
+          "set relaxation.temperature-end",
+          c.temperature_end,
+          "a positive number");
+  if (make_relaxation(c.relaxation)->straight_through()) {
+    require(c.gradient == "first-order",
+            "gradient",
+            c.gradient,
+            fmt::format("first-order with {}: the gradient of straight-through weights is nobody's "
+                        "derivative, so it has none along the weights",
+                        c.relaxation));
+  }
   require(c.radius > 0, "set gradient.radius", c.radius, "a positive number");
   if (precision_of(c) != Precision::kFloat32) {
     require(c.fuse, "precision", c.precision, "fp32 with --no-fuse: only fused cells round");

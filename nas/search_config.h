@@ -39,6 +39,10 @@ struct SearchConfig {
   double alpha_lr = 3e-4, alpha_beta1 = 0.5, alpha_beta2 = 0.999, alpha_weight_decay = 1e-3;
   double alpha_init = 1e-3;  // standard deviation
 
+  // From alphas to weights of candidates; the temperature goes evenly from first to last epoch.
+  std::string relaxation = "softmax";
+  double temperature = 1, temperature_end = 1;
+
   // Architecture gradient.
   std::string gradient = "finite-difference";
   double radius = 0.01;

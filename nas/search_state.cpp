@@ -41,8 +41,10 @@ SearchState::SearchState(const SearchConfig& c, int64_t image_channels, int64_t 
             .beta2 = c.alpha_beta2,
             .weight_decay = c.alpha_weight_decay}),
       config_(c),
+      relaxation_(make_relaxation(c.relaxation)),
       arch_gradient_(make_arch_gradient(c.gradient, {.radius = c.radius})),
       rate_(Tensor::zeros({}, c.dtype)),
+      temperature_(Tensor::full({}, c.temperature, c.dtype)),
       numbers_(Tensor::zeros({3}, DType::kFloat64)),
       losses_(Tensor::zeros({2}, c.dtype)),
       squares_(Tensor::zeros({1}, DType::kFloat64)),
@@ -52,7 +54,19 @@ SearchState::SearchState(const SearchConfig& c, int64_t image_channels, int64_t 
 }
 
 Tensor SearchState::loss(const Batch& batch, const Pass& pass) const {
-  return cross_entropy(network.forward(batch.images, arch.mixtures(), pass), batch.labels);
+  return cross_entropy(network.forward(batch.images, mixtures(pass), pass), batch.labels);
+}
+
+CellMixtures SearchState::mixtures(const Pass& pass) const {
+  const auto mix = [&](const Tensor& alpha, std::string_view table) {
+    const RandomKey key = random_key(config_.seed, module_id(table), Purpose::kGumbel);
+    return relaxation_->mix(alpha, {temperature_, pass.random(key), costliest_candidate()});
+  };
+  return {mix(arch.normal(), "alphas_normal"), mix(arch.reduce(), "alphas_reduce")};
+}
+
+void SearchState::set_temperature(double temperature) {
+  temperature_.assign(Tensor::full({}, temperature, config_.dtype));
 }
 
 Pass SearchState::pass(int64_t index, Phase phase) const {
@@ -125,7 +139,9 @@ SearchState::WeightGradient SearchState::weight_gradient(const Batch& train, int
   Pass training = pass(index, Phase::kTrain);
   training.updates = &w.statistics;
   w.loss = loss(train, training);
-  w.gradients = grad(w.loss, network.weights().tensors());
+  // What did not run has a gradient of 0: it decays and keeps its momentum.
+  const std::vector<Tensor> weights = network.weights().tensors();
+  w.gradients = defined_or_zeros(grad(w.loss, weights), weights);
   return w;
 }
 
@@ -191,8 +207,8 @@ std::optional<SearchState::RecordedCost> SearchState::recorded_cost() const {
 
 void SearchState::run_step(const Batch& train, const Batch& validation, int64_t index) {
   // A profile and the search for a bad value want to see each op.
-  const bool eager =
-      !graphs_ || !warm_ || flag_.device() == Device() || Profiler::active() || OpObserver::any();
+  const bool eager = !graphs_ || !warm_ || relaxation_->draws_mask() ||
+                     flag_.device() == Device() || Profiler::active() || OpObserver::any();
   if (eager) {
     alpha_step(train, validation, index);
     weight_step(train, index);

@@ -18,6 +18,7 @@ namespace oche::nas {
 class SearchState {
  public:
   SearchState(const SearchConfig& config, int64_t image_channels, int64_t classes);
+  const Relaxation& relaxation() const { return *relaxation_; }
   ~SearchState();
 
   Network network;
@@ -33,6 +34,11 @@ class SearchState {
   // Throws NonFinite naming the place, or OutOfMemory naming the op. Whatever is thrown, weights,
   // statistics, alphas and moments are then as before, to the bit, and the step can be repeated.
   StepResult step(const Batch& train, const Batch& validation, double lr, int64_t index);
+
+  // What the cells of a pass run: the noise, if any, is that of its step and phase.
+  CellMixtures mixtures(const Pass& pass = {}) const;
+  // Of the relaxation, until it is set anew; recorded steps follow.
+  void set_temperature(double temperature);
 
   // The problem that the estimators see: batch statistics, nothing moves.
   Bilevel bilevel(const Batch& train, const Batch& validation, int64_t index);
@@ -61,9 +67,10 @@ class SearchState {
   [[noreturn]] void fail(int64_t flag, const Batch& train, const Batch& validation, int64_t index);
 
   const SearchConfig config_;
+  std::unique_ptr<Relaxation> relaxation_;
   std::unique_ptr<ArchGradient> arch_gradient_;
   // What a step takes and leaves, where the weights are.
-  Tensor rate_;                       // (), of their dtype
+  Tensor rate_, temperature_;         // (), of their dtype
   Tensor numbers_;                    // f64: the rate, Adam's two corrections
   Tensor losses_;                     // of their dtype: validation, train
   Tensor squares_;                    // f64: the squared norm of the weight gradient

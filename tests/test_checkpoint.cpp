@@ -61,7 +61,7 @@ TEST_CASE("a checkpoint verifies and holds what the search goes on from") {
   const AlphaTables alphas = read_alphas(file);
   CHECK(steps_of(alphas) == 2);
   CHECK(same_bits(alphas.reduce, t.search.state().arch.reduce()));
-  CHECK(top2(alphas, 2, 2) == t.result.genotype);
+  CHECK(top2(t.search.state().relaxation(), alphas, 2, 2) == t.result.genotype);
   const Tensor m = read_tensor(file, "adam_m/reduce", DType::kFloat32);
   CHECK(same_bits(m, t.search.state().adam.first_moments()[1]));
   // OIHW

@@ -72,7 +72,7 @@ TEST_CASE("cells are fused where batch statistics are used and nothing looks at 
   const auto cells_fused = [&](bool fuse, const Pass& pass) {
     SearchState s(config(fuse, DType::kFloat32), 3, 10);
     Ops ops;
-    s.network.forward(batch.images, s.arch.mixtures(), pass);
+    s.network.forward(batch.images, s.mixtures(), pass);
     return ops.count("mixed_cell");
   };
   CHECK(cells_fused(true, {}) == 3);
@@ -99,7 +99,7 @@ TEST_CASE("running statistics move as they do without fusing") {
   const auto updates = [&](bool fuse) {
     SearchState s(config(fuse, DType::kFloat64), 3, 10);
     std::vector<BufferUpdate> list;
-    s.network.forward(batch.images, s.arch.mixtures(), {.updates = &list});
+    s.network.forward(batch.images, s.mixtures(), {.updates = &list});
     return list;
   };
   const std::vector<BufferUpdate> fused = updates(true), plain = updates(false);
@@ -116,7 +116,7 @@ TEST_CASE("the mixed product through fused cells is that of the small ops") {
   const auto product = [&](bool fuse) {
     SearchState s(config(fuse, DType::kFloat64), 3, 10);
     const Tensor loss =
-        cross_entropy(s.network.forward(batch.images, s.arch.mixtures(), {}), batch.labels);
+        cross_entropy(s.network.forward(batch.images, s.mixtures(), {}), batch.labels);
     const std::vector<Tensor> w = s.network.weights().tensors(), alpha = s.arch.alphas().tensors();
     std::vector<Tensor> v;
     for (size_t i = 0; i < w.size(); ++i) {
@@ -141,7 +141,7 @@ TEST_CASE("a short search finds the same genotype with fused cells and without",
     c.alpha_lr = 0.05;
     SearchState s(c, 3, 10);
     after_steps(s, 10);
-    return to_text(top2({s.arch.normal(), s.arch.reduce()}, c.steps, c.multiplier));
+    return to_text(top2(s.relaxation(), {s.arch.normal(), s.arch.reduce()}, c.steps, c.multiplier));
   };
   CHECK(found(true) == found(false));
 }
@@ -157,7 +157,7 @@ TEST_CASE("fused cells keep at most 28 MB for each image") {
                     Tensor::empty({64}, DType::kInt64)};
   const int64_t before = memory_stats().live;
   const Tensor loss =
-      cross_entropy(s.network.forward(batch.images, s.arch.mixtures(), {}), batch.labels);
+      cross_entropy(s.network.forward(batch.images, s.mixtures(), {}), batch.labels);
   const double megabytes = static_cast<double>(memory_stats().live - before) / 64e6;
   CAPTURE(megabytes);
   CHECK(megabytes <= 28);

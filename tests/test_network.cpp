@@ -83,7 +83,8 @@ TEST_CASE("networks of any size run, and give one logit for each class") {
                      .multiplier = multiplier});
     initialise(network.named_parameters(), 1);
     ArchParameters arch(steps, 1e-3, 1, DType::kFloat32);
-    const Tensor logits = network.forward(random_batch(3, 16, 1).images, arch.mixtures(), {});
+    const CellMixtures mixtures{softmax_mixture(arch.normal()), softmax_mixture(arch.reduce())};
+    const Tensor logits = network.forward(random_batch(3, 16, 1).images, mixtures, {});
     CHECK(logits.shape() == Shape{3, classes});
     CHECK(all_finite(logits));
   }
@@ -124,7 +125,7 @@ TEST_CASE("top-2 follows the rule of DARTS, ties included") {
     return text;
   };
   SECTION("all equal: the first candidate after none, from the first two states") {
-    CHECK(names(top2(alpha_table(2, {}), 2, 2)) ==
+    CHECK(names(top2(*make_relaxation("softmax"), alpha_table(2, {}), 2, 2)) ==
           "max_pool_3x3:0>2 max_pool_3x3:1>2 max_pool_3x3:0>3 max_pool_3x3:1>3 ");
   }
   SECTION("edges come best first, none never wins, and its weight lowers the others'") {
@@ -132,11 +133,12 @@ TEST_CASE("top-2 follows the rule of DARTS, ties included") {
     // it.
     const Tensor alpha = alpha_table(
         2, {{0, 3, 1.0}, {1, 4, 2.0}, {2, 5, 2.0}, {2, 0, 5.0}, {3, 6, 1.0}, {4, 7, 1.5}});
-    CHECK(names(top2(alpha, 2, 2)) ==
+    CHECK(names(top2(*make_relaxation("softmax"), alpha, 2, 2)) ==
           "sep_conv_3x3:1>2 skip_connect:0>2 dil_conv_5x5:2>3 dil_conv_3x3:1>3 ");
   }
   SECTION("shapes are checked") {
-    CHECK_THROWS_AS(top2(alpha_table(3, {}), 2, 2), std::invalid_argument);
+    CHECK_THROWS_AS(top2(*make_relaxation("softmax"), alpha_table(3, {}), 2, 2),
+                    std::invalid_argument);
   }
 }
 
@@ -144,11 +146,12 @@ TEST_CASE("uniform alphas make an edge the mean of its eight candidates, none am
   SearchConfig c = tiny();
   SearchState s(c, 3, 10);
   s.arch.normal().assign(Tensor::zeros(s.arch.normal().shape(), DType::kFloat32));
-  for (float w : s.arch.mixtures().normal.weights.to_vector<float>()) CHECK(w == 0.125f);
+  for (float w : s.mixtures().normal.weights.to_vector<float>()) CHECK(w == 0.125f);
 }
 
 TEST_CASE("the discrete mixture runs what the genotype kept and nothing else") {
-  const Genotype g = top2({alpha_table(2, {}), alpha_table(2, {{0, 7, 3.0}})}, 2, 2);
+  const Genotype g =
+      top2(*make_relaxation("softmax"), {alpha_table(2, {}), alpha_table(2, {{0, 7, 3.0}})}, 2, 2);
   const CellMixtures m = discrete_mixtures(g, 2, DType::kFloat32);
   CHECK(std::count(m.normal.run.begin(), m.normal.run.end(), true) == 4);
   CHECK(m.reduce.run[7]);

@@ -17,6 +17,7 @@
 #include "engine/tensor_file.h"
 #include "nas/search.h"
 #include "tests/support/catch.h"
+#include "tests/support/source.h"
 
 namespace oche::nas {
 namespace {
@@ -96,7 +97,7 @@ class Peer {
     std::vector<BufferUpdate> statistics;
     const Tensor logits =
         state_.network.forward(b.images,
-                               state_.arch.mixtures(),
+                               state_.mixtures(),
                                {.updates = half == "train" ? &statistics : nullptr},
                                [&](size_t i, const Tensor& y) {
                                  c.check_images(fmt::format("{}/cell_out/{}", half, i), y);
@@ -221,9 +222,7 @@ void check_file(const std::string& path, bool float32_limits) {
 }  // namespace
 
 TEST_CASE("everything that PyTorch computes from the committed state, we compute") {
-  const char* moved = std::getenv("OCHE_SOURCE_DIR");  // where the build ran elsewhere
-  const std::string source = moved ? moved : OCHE_SOURCE_DIR;
-  check_file(source + "/tests/data/darts_state.safetensors", true);
+  check_file(test_data("darts_state.safetensors"), true);
 }
 
 TEST_CASE("the same on the files named in OCHE_PARITY_STATES") {

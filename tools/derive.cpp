@@ -11,6 +11,7 @@
 #include "nas/checkpoint.h"
 #include "nas/decision.h"
 #include "nas/picture.h"
+#include "nas/relaxation.h"
 #include "nas/run_summary.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
@@ -51,10 +52,21 @@ int64_t multiplier_of(const SafetensorsFile& file, int64_t steps) {
   return multiplier;
 }
 
+// What made weights of the alphas; without a word softmax.
+std::unique_ptr<nas::Relaxation> relaxation_of(const SafetensorsFile& file) {
+  const auto entry = file.metadata().find("relaxation");
+  if (entry == file.metadata().end()) return nas::make_relaxation("softmax");
+  try {
+    return nas::make_relaxation(entry->second);
+  } catch (const std::invalid_argument& e) {
+    throw FormatError(fmt::format("{}: metadata: {}", file.source(), e.what()));
+  }
+}
+
 Genotype derive_from(const SafetensorsFile& file) {
   const nas::AlphaTables alphas = nas::read_alphas(file);
   const int64_t steps = nas::steps_of(alphas);
-  return nas::top2(alphas, steps, multiplier_of(file, steps));
+  return nas::top2(*relaxation_of(file), alphas, steps, multiplier_of(file, steps));
 }
 
 // The newest checkpoint that is whole; a damaged one is told of.

@@ -14,6 +14,7 @@
 #include "engine/error.h"
 #include "nas/arch_gradient.h"
 #include "nas/method.h"
+#include "nas/relaxation.h"
 #include "tools/data_sets.h"
 #include "tools/exit_code.h"
 #include "tools/suggest.h"
@@ -34,6 +35,11 @@ std::vector<std::string> gradient_names() {
 
 std::vector<std::string> dtype_names() {
   return {std::string(to_string(DType::kFloat32)), std::string(to_string(DType::kFloat64))};
+}
+
+std::vector<std::string> relaxation_names() {
+  const auto names = nas::relaxation_names();
+  return {names.begin(), names.end()};
 }
 
 std::vector<std::string> precision_names() {
@@ -79,6 +85,10 @@ const Setting kSettings[] = {
     {"alphas.beta2", "alpha-beta2", "decay of Adam's second moment", &C::alpha_beta2},
     {"alphas.decay", "alpha-weight-decay", "L2 penalty on alphas", &C::alpha_weight_decay},
     {"alphas.init", "alpha-init", "standard deviation of the first alphas", &C::alpha_init},
+
+    {"relaxation.name", "relaxation", "how alphas become weights of candidates", &C::relaxation, relaxation_names},
+    {"relaxation.temperature", "temperature", "of Gumbel relaxations in the first epoch", &C::temperature},
+    {"relaxation.temperature-end", "", "in the last one; evenly in between", &C::temperature_end},
 
     {"gradient.name", "gradient", "estimator of the architecture gradient", &C::gradient, gradient_names},
     {"gradient.radius", "", "finite-difference: length of the probe, over all weights", &C::radius},

@@ -5,6 +5,7 @@ appendix A.1. Activations are (N, C, H, W). The alphas are arguments of `forward
 (edges, candidates) for each cell type, so `state_dict` holds weights and statistics only.
 """
 from collections import OrderedDict
+from itertools import repeat
 
 import torch
 from torch import nn
@@ -69,13 +70,15 @@ CANDIDATES = {
 
 
 class MixedOp(nn.Module):
-    """One edge: sum_k p_k o_k(x)."""
+    """One edge: sum_k p_k o_k(x), or of that what candidate `drawn` gives alone."""
 
     def __init__(self, channels, stride):
         super().__init__()
         self._ops = nn.ModuleList(build(channels, stride) for build in CANDIDATES.values())
 
-    def forward(self, x, probabilities):
+    def forward(self, x, probabilities, drawn=None):
+        if drawn is not None:
+            return probabilities[drawn] * self._ops[drawn](x)
         return sum(p * op(x) for p, op in zip(probabilities, self._ops))
 
 
@@ -91,16 +94,39 @@ class Cell(nn.Module):
         self._ops = nn.ModuleList(MixedOp(channels, 2 if reduction and source < 2 else 1)
                                   for node in range(steps) for source in range(2 + node))
 
-    def forward(self, prev_prev, prev, probabilities):
+    def forward(self, prev_prev, prev, probabilities, drawn=None):
         states = [self.preprocess0(prev_prev), self.preprocess1(prev)]
-        edges = zip(self._ops, probabilities)  # consumed node by node
+        edges = zip(self._ops, probabilities, drawn or repeat(None))  # consumed node by node
         for _ in range(self.steps):
-            states.append(sum(op(x, p) for x, (op, p) in zip(states, edges)))
+            states.append(sum(op(x, p, k) for x, (op, p, k) in zip(states, edges)))
         return torch.cat(states[2:], dim=1)
 
 
+def soft_mixture(alpha):
+    return F.softmax(alpha, dim=-1), None
+
+
+def gumbel_hard(alpha, noise, temperature):
+    """One-hot weights with the gradient of soft ones (GDAS, arXiv:1910.04465, eq. 3 to 7)."""
+    soft = F.softmax((F.log_softmax(alpha, dim=-1) + noise) / temperature, dim=-1)
+    drawn = soft.argmax(dim=-1, keepdim=True)
+    return torch.zeros_like(soft).scatter_(-1, drawn, 1.0) - soft.detach() + soft, drawn
+
+
+def hard_mixture(alpha, temperature=10.0):
+    """Weights, and the candidate of each edge that runs."""
+    noise = -torch.empty_like(alpha).exponential_().log()
+    weights, drawn = gumbel_hard(alpha, noise, temperature)
+    return weights, drawn.flatten().tolist()
+
+
 class Supernet(nn.Module):
-    """Stem, cells (reductions at one and two thirds of the depth), average pool, classifier."""
+    """Stem, cells (reductions at one and two thirds of the depth), average pool, classifier.
+
+    `mixture` makes of the alphas of a cell type what its cells take.
+    """
+
+    mixture = staticmethod(soft_mixture)
 
     def __init__(self, layers=8, channels=16, steps=4, classes=10):
         super().__init__()
@@ -119,8 +145,8 @@ class Supernet(nn.Module):
         self.classifier = nn.Linear(c_prev, classes)
 
     def forward(self, x, alphas):
-        normal, reduce = (F.softmax(alpha, dim=-1) for alpha in alphas)
+        normal, reduce = (self.mixture(alpha) for alpha in alphas)
         prev_prev = prev = self.stem(x)
         for cell in self.cells:
-            prev_prev, prev = prev, cell(prev_prev, prev, reduce if cell.reduction else normal)
+            prev_prev, prev = prev, cell(prev_prev, prev, *(reduce if cell.reduction else normal))
         return self.classifier(prev.mean(dim=(2, 3)))

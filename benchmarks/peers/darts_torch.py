@@ -22,7 +22,7 @@ import peer_modes
 import torch
 from torch.nn import functional as F
 
-from darts_model import CANDIDATES, MixedOp, Supernet
+from darts_model import CANDIDATES, MixedOp, Supernet, hard_mixture
 from darts_search import ETA, Batch, Search
 
 DTYPES = {"f32": torch.float32, "f64": torch.float64}
@@ -145,6 +145,8 @@ def measure(args):
     dtype = DTYPES[args.dtype]
     layout = peer_modes.memory_format(args.mode)
     model = Supernet(args.layers, args.channels, args.steps).to(args.device, dtype)
+    if args.hard:
+        model.mixture = hard_mixture
     model.to(memory_format=layout)
     alphas = [(args.alpha_scale * torch.randn(model.alpha_shape, dtype=dtype)).to(args.device)
               .requires_grad_() for _ in CELL_TYPES]
@@ -182,6 +184,7 @@ def main():
     add("--mode", choices=peer_modes.CUDA_MODES, default="eager",
         help="memory format NCHW, NHWC, or NHWC with every mixed op compiled (torch 2.2 or newer); "
              "with --device cuda also TF32, the step as a CUDA graph, and several of these")
+    add("--hard", action="store_true", help="each edge runs one drawn candidate (GDAS)")
     add("--lean", action="store_true", help="order 1: no weight gradients in the alpha pass")
     add("--warmup", type=int, default=2, help="steps before timing; more while it compiles")
     add("--reps", type=int, default=7)
