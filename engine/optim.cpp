@@ -67,20 +67,27 @@ const T* data_or_null(const Tensor& t) {
   return t ? t.data<T>() : nullptr;
 }
 
+kernels::SgdStep step_of(const SgdOptions& o) {
+  return {.lr = 0, .momentum = o.momentum, .weight_decay = o.weight_decay, .nesterov = o.nesterov};
+}
+
 }  // namespace
 
 Sgd::Sgd(Weights weights, SgdOptions options)
     : weights_(std::move(weights)), options_(options), buffers_(zeros_like(weights_.tensors())) {}
 
 void Sgd::step(const std::vector<Tensor>& gradients, double lr, double scale) {
-  update(gradients, {lr, options_.momentum, options_.weight_decay, scale});
+  kernels::SgdStep step = step_of(options_);
+  step.lr = lr;
+  step.grad_scale = scale;
+  update(gradients, step);
 }
 
 void Sgd::step(const std::vector<Tensor>& gradients,
                const Tensor& lr,
                const Tensor& scale,
                const Tensor& gate) {
-  kernels::SgdStep step{0, options_.momentum, options_.weight_decay};
+  kernels::SgdStep step = step_of(options_);
   if (!DryRun::active()) {
     step.lr_at = lr.data<double>();
     step.grad_scale_at = scale.data<double>();

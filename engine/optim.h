@@ -12,9 +12,11 @@ namespace oche {
 
 struct SgdOptions {
   double momentum = 0.9, weight_decay = 3e-4;
+  bool nesterov = false;
 };
 
-// d = scale * g + weight_decay * w;  buf = momentum * buf + d;  w -= lr * buf.
+// d = scale * g + weight_decay * w;  buf = momentum * buf + d;  w -= lr * buf, or with nesterov
+// lr * (d + momentum * buf).
 class Sgd {
  public:
   Sgd(Weights weights, SgdOptions options);

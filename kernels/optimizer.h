@@ -19,6 +19,7 @@ struct SgdStep {
   double grad_scale = 1;  // the clipping factor
   const double *lr_at = nullptr, *grad_scale_at = nullptr;
   const int64_t* gate = nullptr;
+  bool nesterov = false;
 };
 template <typename T>
 struct SgdTensor {
@@ -27,7 +28,8 @@ struct SgdTensor {
   T* w;
   T* buf;  // starts as zeros
 };
-// d = grad_scale * g + weight_decay * w;  buf = momentum * buf + d;  w -= lr * buf.
+// d = grad_scale * g + weight_decay * w;  buf = momentum * buf + d;  w -= lr * buf, or with
+// nesterov lr * (d + momentum * buf) (Sutskever et al. 2013, in PyTorch's form).
 template <typename T>
 void sgd(CpuContext&, const SgdStep&, std::span<const SgdTensor<T>> tensors);
 template <typename T>

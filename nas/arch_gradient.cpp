@@ -15,8 +15,8 @@
 namespace oche::nas {
 namespace {
 
-constexpr std::array<std::string_view, 3> kNames = {
-    "first-order", "finite-difference", "exact-unrolled"};
+constexpr std::array<std::string_view, 4> kNames = {
+    "first-order", "finite-difference", "exact-unrolled", "one-level"};
 
 std::vector<Tensor> gradients(const Tensor& loss, const std::vector<Tensor>& inputs) {
   return defined_or_zeros(grad(loss, inputs), inputs);
@@ -42,7 +42,9 @@ std::vector<Tensor> step_ahead(const Bilevel& p, const InnerStep& s) {
   std::vector<Tensor> next;
   for (size_t i = 0; i < w.size(); ++i) {
     Tensor d = g[i] + w[i] * s.weight_decay;
-    if (!s.buffers.empty()) d = d + s.buffers[i] * s.momentum;
+    if (s.nesterov) d = d * s.gain();
+    if (!s.buffers.empty())
+      d = d + s.buffers[i] * (s.nesterov ? s.momentum * s.momentum : s.momentum);
     next.push_back((w[i] - d * s.rate).set_requires_grad(true));
   }
   return next;
@@ -66,11 +68,12 @@ Ahead look_ahead(const Bilevel& p, const InnerStep& s) {
   return {loss.detach(), {g.begin(), g.begin() + alphas}, {g.begin() + alphas, g.end()}};
 }
 
-// direct - rate * implicit.
+// direct - rate * gain * implicit.
 ArchGradientResult combine(const Ahead& ahead,
                            const std::vector<Tensor>& implicit,
-                           const Tensor& rate) {
+                           const InnerStep& s) {
   const NoGrad no_grad;
+  const Tensor rate = s.nesterov ? s.rate * s.gain() : s.rate;
   std::vector<Tensor> total;
   for (size_t i = 0; i < implicit.size(); ++i)
     total.push_back(ahead.direct[i] - implicit[i] * rate);
@@ -108,7 +111,7 @@ class FiniteDifference final : public ArchGradient {
     for (size_t i = 0; i < plus.size(); ++i) {
       implicit.push_back((plus[i] - minus[i]) * probe.inverse);
     }
-    return combine(ahead, implicit, s.rate);
+    return combine(ahead, implicit, s);
   }
 
  private:
@@ -145,9 +148,19 @@ class ExactUnrolled final : public ArchGradient {
     const Ahead ahead = look_ahead(p, s);
     const Label label("mixed product", ProfileKind::kPhase);
     const FullPrecision full;
-    return combine(ahead,
-                   mixed_product(p.train_loss(), p.weights.tensors(), ahead.v, p.alphas.tensors()),
-                   s.rate);
+    return combine(
+        ahead, mixed_product(p.train_loss(), p.weights.tensors(), ahead.v, p.alphas.tensors()), s);
+  }
+};
+
+class OneLevel final : public ArchGradient {
+ public:
+  std::string_view name() const override { return kNames[3]; }
+  bool joint() const override { return true; }
+  ArchGradientResult compute(const Bilevel& p, const InnerStep&) const override {
+    const Frozen frozen(p.weights);
+    const Tensor loss = p.train_loss();
+    return {gradients(loss, p.alphas.tensors()), loss.detach()};
   }
 };
 
@@ -158,6 +171,7 @@ std::unique_ptr<ArchGradient> make_arch_gradient(std::string_view name,
   if (name == kNames[0]) return std::make_unique<FirstOrder>();
   if (name == kNames[1]) return std::make_unique<FiniteDifference>(options.radius);
   if (name == kNames[2]) return std::make_unique<ExactUnrolled>();
+  if (name == kNames[3]) return std::make_unique<OneLevel>();
   throw std::invalid_argument(
       fmt::format("gradient '{}' is not known; expected one of {}", name, fmt::join(kNames, ", ")));
 }

@@ -23,11 +23,16 @@ struct Bilevel {
 };
 
 // The weight step that the unrolled estimators look ahead through, unclipped:
-//   w' = w - rate * (momentum * buffer + dL_train/dw + weight_decay * w).
+//   w' = w - rate * (d + momentum * buffer), d = dL_train/dw + weight_decay * w, or with nesterov
+//   w' = w - rate * ((1 + momentum) * d + momentum^2 * buffer).
 struct InnerStep {
   Tensor rate;  // shape (), of the weights' dtype
   double momentum = 0, weight_decay = 0;
   std::vector<Tensor> buffers = {};  // one for each weight; empty: zeros
+  bool nesterov = false;
+
+  // - dw' / d(dL_train/dw) / rate
+  double gain() const { return nesterov ? 1 + momentum : 1; }
 };
 
 struct ArchGradientResult {
@@ -41,6 +46,8 @@ class ArchGradient {
   virtual std::string_view name() const = 0;
   // Leaves weights, alphas, statistics and their gradients as they were, to the bit.
   virtual ArchGradientResult compute(const Bilevel& problem, const InnerStep& step) const = 0;
+  // The alphas follow the train loss, so one pass gives their gradient and that of the weights.
+  virtual bool joint() const { return false; }
 };
 
 // The settings of all estimators (--set gradient.NAME=...).
@@ -55,6 +62,7 @@ struct ArchGradientOptions {
 //                      v = dL_val/dw', w+- = w +- R v, R = radius / |v| (DARTS eq. 7 and 8)
 //   exact-unrolled     the same with the mixed product d2L_train/(dalpha dw) v in place of the
 //   difference
+//   one-level          dL_train(w, alpha)/dalpha (DARTS sec. 3.3; joint)
 // Throws std::invalid_argument naming them for another name.
 std::unique_ptr<ArchGradient> make_arch_gradient(std::string_view name,
                                                  const ArchGradientOptions& options = {});

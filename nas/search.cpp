@@ -48,15 +48,20 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+bool one_level(const SearchConfig& c) {
+  return make_arch_gradient(c.gradient)->joint();
+}
+
+// With one level all images train both, and what is measured beside is of the same images.
 Split split(const SearchConfig& c, const Dataset& set) {
   if (c.train_size > set.size()) {
     throw std::invalid_argument(fmt::format(
         "--train-size: {} images asked for; {} has {}", c.train_size, set.name, set.size()));
   }
-  return split_images(set,
-                      select_images(set, c.train_size > 0 ? c.train_size : set.size(), c.seed),
-                      c.train_fraction,
-                      c.seed);
+  const std::vector<int64_t> all =
+      select_images(set, c.train_size > 0 ? c.train_size : set.size(), c.seed);
+  if (one_level(c)) return {all, all};
+  return split_images(set, all, c.train_fraction, c.seed);
 }
 
 }  // namespace
@@ -87,7 +92,8 @@ void Search::continue_from(const SearchProgress& p) {
                     p.epochs));
   }
   train_feed_.emplace(images_, train_images_, loader_options(config_, "train", p.steps));
-  search_feed_.emplace(images_, search_images_, loader_options(config_, "search", p.steps));
+  if (!one_level(config_))
+    search_feed_.emplace(images_, search_images_, loader_options(config_, "search", p.steps));
   progress_ = p;
 }
 
@@ -127,6 +133,7 @@ bool Search::run_epoch(SearchObserver& observer) {
   reset_peak_memory();
   const int64_t epoch = p.epochs, steps = steps_per_epoch();
   const double lr = cosine_rate(config_.lr, config_.lr_min, epoch, config_.epochs);
+  state_.rest_alphas(epoch < config_.alpha_from);
   state_.set_temperature(
       linear(config_.temperature, config_.temperature_end, epoch, config_.epochs));
   const auto images_per_second = [&](int64_t steps_done) {
@@ -171,7 +178,8 @@ bool Search::run_epoch(SearchObserver& observer) {
 
 std::pair<Batch, Batch> Search::next_batches() {
   const ProfileScope profile(ProfileKind::kWhole, "load images");
-  Batch validation = search_feed_->next();
+  Batch validation;
+  if (search_feed_) validation = search_feed_->next();
   return {std::move(validation), train_feed_->next()};
 }
 
@@ -214,8 +222,9 @@ SearchCost estimate_cost(const SearchConfig& c, const DatasetShape& set) {
   int64_t batches = kFeeds * BatchLoader::kMostBatches * batch.images.numel() * element;
   if (!on_cpu) batches += kFeeds * DeviceBatches::host_bytes(set, c.batch);
   const int64_t used = c.train_size > 0 ? std::min(c.train_size, set.images) : set.images;
+  const double fraction = one_level(c) ? 1 : c.train_fraction;
   const auto train_images =
-      static_cast<int64_t>(std::llround(c.train_fraction * static_cast<double>(used)));
+      static_cast<int64_t>(std::llround(fraction * static_cast<double>(used)));
   return {.weights = state.network.weights().numel(),
           .alphas = state.arch.alphas().numel(),
           .macs_per_image = macs,

@@ -87,7 +87,7 @@ class Search {
   std::vector<int64_t> train_images_, search_images_;
   SearchState state_;
   SearchProgress progress_;
-  std::optional<BatchFeed> train_feed_, search_feed_;  // always there
+  std::optional<BatchFeed> train_feed_, search_feed_;  // the latter unless one level
 };
 
 // What a search will take, found by walking one step through without data (see DryRun).

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "nas/arch_gradient.h"
+#include "nas/regulariser.h"
 #include "nas/relaxation.h"
 
 namespace oche::nas {
@@ -56,6 +58,37 @@ void validate(const SearchConfig& c) {
             c.gradient,
             fmt::format("first-order with {}: the gradient of straight-through weights is nobody's "
                         "derivative, so it has none along the weights",
+                        c.relaxation));
+  }
+  const std::unique_ptr<ArchGradient> gradient = make_arch_gradient(c.gradient);
+  require(c.order == "alpha-first" || c.order == "weights-first",
+          "set schedule.order",
+          c.order,
+          "alpha-first or weights-first");
+  require(c.alpha_from >= 0 && c.alpha_from < c.epochs,
+          "set schedule.alpha-from",
+          c.alpha_from,
+          "0 to less than --epochs: else the alphas would never move");
+  if (gradient->joint()) {
+    require(c.order == "alpha-first",
+            "set schedule.order",
+            c.order,
+            fmt::format("alpha-first with {}: one pass gives both gradients", c.gradient));
+    require(c.alpha_from == 0,
+            "set schedule.alpha-from",
+            c.alpha_from,
+            fmt::format("0 with {}: one pass gives both gradients", c.gradient));
+  }
+  make_regulariser(c.regulariser, c.regulariser_weight);
+  if (c.regulariser != "none") {
+    require(c.regulariser_weight > 0,
+            "set regulariser.weight",
+            c.regulariser_weight,
+            "a positive number with a regulariser");
+    require(c.relaxation == "sigmoid",
+            "set regulariser.name",
+            c.regulariser,
+            fmt::format("none with {}: it is defined on gates that do not depend on each other",
                         c.relaxation));
   }
   require(c.radius > 0, "set gradient.radius", c.radius, "a positive number");

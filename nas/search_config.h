@@ -30,10 +30,13 @@ struct SearchConfig {
 
   // Schedule.
   int64_t epochs = 50, batch = 64;
+  std::string order = "alpha-first";  // of the halves of a step, or "weights-first"
+  int64_t alpha_from = 0;             // epochs that the alphas rest
   uint64_t seed = 0;
 
   // Weights: SGD, cosine rate by epoch, clipping of the global norm (0: none).
   double lr = 0.025, lr_min = 0.001, momentum = 0.9, weight_decay = 3e-4, grad_clip = 5;
+  bool nesterov = false;
 
   // Alphas: Adam, constant rate.
   double alpha_lr = 3e-4, alpha_beta1 = 0.5, alpha_beta2 = 0.999, alpha_weight_decay = 1e-3;
@@ -46,6 +49,8 @@ struct SearchConfig {
   // Architecture gradient.
   std::string gradient = "finite-difference";
   double radius = 0.01;
+  std::string regulariser = "none";
+  double regulariser_weight = 0;
 
   DType dtype = DType::kFloat32;
   std::string precision = "fp32";  // of fused f32 cells, see engine/mixed_cell.h

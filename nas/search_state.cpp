@@ -34,7 +34,8 @@ NetworkOptions network_options(const SearchConfig& c, int64_t image_channels, in
 SearchState::SearchState(const SearchConfig& c, int64_t image_channels, int64_t classes)
     : network(network_options(c, image_channels, classes)),
       arch(c.steps, c.alpha_init, c.seed, c.dtype),
-      sgd(network.weights(), {.momentum = c.momentum, .weight_decay = c.weight_decay}),
+      sgd(network.weights(),
+          {.momentum = c.momentum, .weight_decay = c.weight_decay, .nesterov = c.nesterov}),
       adam(arch.alphas(),
            {.lr = c.alpha_lr,
             .beta1 = c.alpha_beta1,
@@ -43,6 +44,7 @@ SearchState::SearchState(const SearchConfig& c, int64_t image_channels, int64_t 
       config_(c),
       relaxation_(make_relaxation(c.relaxation)),
       arch_gradient_(make_arch_gradient(c.gradient, {.radius = c.radius})),
+      regulariser_(make_regulariser(c.regulariser, c.regulariser_weight)),
       rate_(Tensor::zeros({}, c.dtype)),
       temperature_(Tensor::full({}, c.temperature, c.dtype)),
       numbers_(Tensor::zeros({3}, DType::kFloat64)),
@@ -55,6 +57,18 @@ SearchState::SearchState(const SearchConfig& c, int64_t image_channels, int64_t 
 
 Tensor SearchState::loss(const Batch& batch, const Pass& pass) const {
   return cross_entropy(network.forward(batch.images, mixtures(pass), pass), batch.labels);
+}
+
+Tensor SearchState::alpha_loss(const Batch& batch, const Pass& pass) {
+  const CellMixtures m = mixtures(pass);
+  const Tensor task = cross_entropy(network.forward(batch.images, m, pass), batch.labels);
+  task_loss_ = task.detach();
+  // `none` is never run: it is no gate.
+  const auto gates = [](const Mixture& mixture) {
+    return slice(mixture.weights, 1, 1, mixture.weights.size(1));
+  };
+  const Tensor weights[] = {gates(m.normal), gates(m.reduce)};
+  return regulariser_->apply(task, {weights});
 }
 
 CellMixtures SearchState::mixtures(const Pass& pass) const {
@@ -77,36 +91,37 @@ Bilevel SearchState::bilevel(const Batch& train, const Batch& validation, int64_
   return {.weights = network.weights(),
           .alphas = arch.alphas(),
           .train_loss = [this, train, index] { return loss(train, pass(index, Phase::kUnrolled)); },
-          .validation_loss = [this,
-                              validation,
-                              index] { return loss(validation, pass(index, Phase::kValidation)); }};
+          .validation_loss =
+              [this, validation, index] {
+                return alpha_loss(validation, pass(index, Phase::kValidation));
+              }};
 }
 
 InnerStep SearchState::inner_step(double lr) const {
   return {.rate = Tensor::full({}, lr, config_.dtype),
           .momentum = config_.momentum,
           .weight_decay = config_.weight_decay,
-          .buffers = sgd.momentum_buffers()};
+          .buffers = sgd.momentum_buffers(),
+          .nesterov = config_.nesterov};
 }
 
 namespace {
 
 constexpr int64_t kAlphaHalf = 1, kWeightHalf = 2;  // what the flag says
 
-// Takes Adam's step back unless it is kept. Allocates up front, so that going back cannot fail.
-class AlphaRollback {
+// Takes back what the first half of a step changed, unless it is kept. Allocates up front, so that
+// going back cannot fail.
+class Rollback {
  public:
-  AlphaRollback(const Alphas& alphas, const Adam& adam) : targets_(detached(alphas.tensors())) {
-    targets_.insert(targets_.end(), adam.first_moments().begin(), adam.first_moments().end());
-    targets_.insert(targets_.end(), adam.second_moments().begin(), adam.second_moments().end());
+  explicit Rollback(std::vector<Tensor> targets) : targets_(std::move(targets)) {
     for (const Tensor& t : targets_) values_.push_back(t.clone());
   }
-  ~AlphaRollback() {
+  ~Rollback() {
     if (kept_) return;
     for (size_t i = 0; i < targets_.size(); ++i) targets_[i].assign(values_[i]);
   }
-  AlphaRollback(const AlphaRollback&) = delete;
-  AlphaRollback& operator=(const AlphaRollback&) = delete;
+  Rollback(const Rollback&) = delete;
+  Rollback& operator=(const Rollback&) = delete;
 
   void keep() { kept_ = true; }
 
@@ -119,7 +134,7 @@ class AlphaRollback {
 
 struct SearchState::WeightGradient {
   Tensor loss;
-  std::vector<Tensor> gradients;
+  std::vector<Tensor> gradients, alphas;  // the latter where the estimator is joint
   std::vector<BufferUpdate> statistics;
 };
 
@@ -134,24 +149,41 @@ ArchGradientResult SearchState::alpha_gradient(const Batch& train,
 
 SearchState::WeightGradient SearchState::weight_gradient(const Batch& train, int64_t index) {
   const Label part("weight step", ProfileKind::kPhase);
-  const Frozen frozen(arch.alphas());
   WeightGradient w;
   Pass training = pass(index, Phase::kTrain);
   training.updates = &w.statistics;
-  w.loss = loss(train, training);
+  std::vector<Tensor> inputs = network.weights().tensors();
+  const auto weights = std::ssize(inputs);
+  if (arch_gradient_->joint()) {
+    const std::vector<Tensor> alphas = arch.alphas().tensors();
+    inputs.insert(inputs.end(), alphas.begin(), alphas.end());
+    w.gradients = grad(alpha_loss(train, training), inputs);
+    w.loss = task_loss_;
+  } else {
+    const Frozen frozen(arch.alphas());
+    w.loss = loss(train, training);
+    w.gradients = grad(w.loss, inputs);
+  }
   // What did not run has a gradient of 0: it decays and keeps its momentum.
-  const std::vector<Tensor> weights = network.weights().tensors();
-  w.gradients = defined_or_zeros(grad(w.loss, weights), weights);
+  w.gradients = defined_or_zeros(w.gradients, inputs);
+  w.alphas.assign(w.gradients.begin() + weights, w.gradients.end());
+  w.gradients.resize(weights);
   return w;
 }
 
 void SearchState::alpha_step(const Batch& train, const Batch& validation, int64_t index) {
+  if (alphas_rest_) {
+    const NoGrad no_grad;
+    const Tensor measured = loss(validation, pass(index, Phase::kValidation));
+    slice(losses_, 0, 0, 1).assign(reshape(measured, {1}));
+    return;
+  }
   const ArchGradientResult alpha = alpha_gradient(train, validation, index);
   std::vector<Tensor> made = alpha.gradients;
   made.push_back(alpha.validation_loss);
   flag_non_finite(made, kAlphaHalf, flag_);
   adam.step(alpha.gradients, slice(numbers_, 0, 1, 3), flag_);
-  slice(losses_, 0, 0, 1).assign(reshape(alpha.validation_loss, {1}));
+  slice(losses_, 0, 0, 1).assign(reshape(std::exchange(task_loss_, {}), {1}));
 }
 
 void SearchState::weight_step(const Batch& train, int64_t index) {
@@ -159,8 +191,14 @@ void SearchState::weight_step(const Batch& train, int64_t index) {
   const Tensor squares = squared_norm(network.weights(), w.gradients);
   std::vector<Tensor> made = {w.loss.detach(), squares};
   for (const BufferUpdate& u : w.statistics) made.push_back(u.batch);
+  made.insert(made.end(), w.alphas.begin(), w.alphas.end());
   flag_non_finite(made, kWeightHalf, flag_);
   const Tensor scale = clip_factor(squares, config_.grad_clip);
+  if (!w.alphas.empty()) {
+    adam.step(w.alphas, slice(numbers_, 0, 1, 3), flag_);
+    slice(losses_, 0, 0, 1).assign(reshape(w.loss.detach(), {1}));
+    task_loss_ = {};
+  }
   sgd.step(w.gradients, slice(numbers_, 0, 0, 1), scale, flag_);  // changes nothing if it throws
   move_statistics(w.statistics, flag_);
   slice(losses_, 0, 1, 2).assign(reshape(w.loss.detach(), {1}));
@@ -171,38 +209,74 @@ void SearchState::weight_step(const Batch& train, int64_t index) {
 // The halves of a step on batches of one shape, recorded; in a dry run what they take of memory.
 struct SearchState::Recorded {
   Recorded(SearchState& state, const Batch& train_like, const Batch& validation_like, int64_t index)
-      : train{train_like.images.clone(), train_like.labels.clone()},
-        validation{validation_like.images.clone(), validation_like.labels.clone()} {
-    const auto alpha_work = [this, &state, index] { state.alpha_step(train, validation, index); };
-    const auto weight_work = [this, &state, index] { state.weight_step(train, index); };
-    arena.emplace(std::max(arena_bytes(alpha_work), arena_bytes(weight_work)));
+      : train(copy(train_like)), validation(copy(validation_like)), rest(state.alphas_rest_) {
+    const auto half = [this, &state, index](bool alpha) {
+      return [this, &state, index, alpha] {
+        alpha ? state.alpha_step(train, validation, index) : state.weight_step(train, index);
+      };
+    };
+    int64_t bytes = 0;
+    for (const bool alpha : state.halves()) bytes = std::max(bytes, arena_bytes(half(alpha)));
+    arena.emplace(bytes);
     if (DryRun::active()) return;
-    alpha.emplace(alpha_work, *arena);
-    weight.emplace(weight_work, *arena);
+    for (const bool alpha : state.halves())
+      work.push_back(std::make_unique<RecordedWork>(half(alpha), *arena));
   }
 
-  bool fits(const Batch& batch) const { return batch.images.shape() == train.images.shape(); }
+  bool fits(const SearchState& state, const Batch& batch) const {
+    return batch.images.shape() == train.images.shape() && rest == state.alphas_rest_;
+  }
   void replay(const Batch& next_train, const Batch& next_validation) {
-    train.images.assign(next_train.images);
-    train.labels.assign(next_train.labels);
-    validation.images.assign(next_validation.images);
-    validation.labels.assign(next_validation.labels);
-    if (DryRun::active()) return;
-    alpha->replay();
-    weight->replay();
+    take(next_train, train);
+    take(next_validation, validation);
+    for (const auto& half : work) half->replay();
+  }
+
+  static Batch copy(const Batch& b) {
+    return b.images ? Batch{b.images.clone(), b.labels.clone()} : Batch{};
+  }
+  static void take(const Batch& from, const Batch& to) {
+    if (!to.images) return;
+    to.images.assign(from.images);
+    to.labels.assign(from.labels);
   }
 
   Batch train, validation;
+  const bool rest;
   std::optional<Arena> arena;
-  std::optional<RecordedWork> alpha, weight;
+  std::vector<std::unique_ptr<RecordedWork>> work;  // the halves, in order
 };
 
 SearchState::~SearchState() = default;
 
 std::optional<SearchState::RecordedCost> SearchState::recorded_cost() const {
-  if (!recorded_ || !recorded_->alpha) return std::nullopt;
-  return RecordedCost{recorded_->alpha->launches() + recorded_->weight->launches(),
-                      recorded_->arena->bytes()};
+  if (!recorded_ || recorded_->work.empty()) return std::nullopt;
+  int64_t launches = 0;
+  for (const auto& half : recorded_->work) launches += half->launches();
+  return RecordedCost{launches, recorded_->arena->bytes()};
+}
+
+std::vector<bool> SearchState::halves() const {
+  if (arch_gradient_->joint()) return {false};
+  const bool alpha_first = config_.order == "alpha-first";
+  return {alpha_first, !alpha_first};
+}
+
+std::vector<Tensor> SearchState::moved_first() {
+  const bool alpha_moves = halves().front() || arch_gradient_->joint();
+  std::vector<Tensor> moved =
+      detached(alpha_moves ? arch.alphas().tensors() : network.weights().tensors());
+  const auto add = [&](const std::vector<Tensor>& more) {
+    moved.insert(moved.end(), more.begin(), more.end());
+  };
+  if (alpha_moves) {
+    add(adam.first_moments());
+    add(adam.second_moments());
+  } else {
+    add(sgd.momentum_buffers());
+    for (const NamedBuffer& b : network.named_buffers()) moved.push_back(b.tensor);
+  }
+  return moved;
 }
 
 void SearchState::run_step(const Batch& train, const Batch& validation, int64_t index) {
@@ -210,12 +284,12 @@ void SearchState::run_step(const Batch& train, const Batch& validation, int64_t 
   const bool eager = !graphs_ || !warm_ || relaxation_->draws_mask() ||
                      flag_.device() == Device() || Profiler::active() || OpObserver::any();
   if (eager) {
-    alpha_step(train, validation, index);
-    weight_step(train, index);
+    for (const bool alpha : halves())
+      alpha ? alpha_step(train, validation, index) : weight_step(train, index);
     warm_ = true;
     return;
   }
-  if (!recorded_ || !recorded_->fits(train)) {
+  if (!recorded_ || !recorded_->fits(*this, train)) {
     recorded_.reset();
     recorded_ = std::make_unique<Recorded>(*this, train, validation, index);
     release_unused_memory();
@@ -250,7 +324,7 @@ SearchState::StepResult SearchState::step(const Batch& train,
   rate_.assign(Tensor::full({}, lr, config_.dtype));
   numbers_.assign(Tensor::from(std::vector{lr, first, second}, {3}));
   flag_.assign(Tensor::zeros({1}, DType::kInt64));
-  AlphaRollback rollback(arch.alphas(), adam);
+  Rollback rollback(moved_first());
   run_step(train, validation, index);
   if (DryRun::active()) return {};
 
@@ -260,7 +334,7 @@ SearchState::StepResult SearchState::step(const Batch& train,
     fail(flag, train, validation, index);
   }
   rollback.keep();
-  adam.set_steps(adam.steps() + 1);
+  if (!alphas_rest_) adam.set_steps(adam.steps() + 1);
   count(counters_);
   return {train_loss, validation_loss, std::sqrt(squares_.item())};
 }

@@ -10,6 +10,7 @@
 #include "nas/arch_gradient.h"
 #include "nas/data/batch.h"
 #include "nas/network.h"
+#include "nas/regulariser.h"
 #include "nas/search_config.h"
 
 namespace oche::nas {
@@ -27,9 +28,11 @@ class SearchState {
   Adam adam;
 
   struct StepResult {
-    double train_loss, validation_loss, gradient_norm;  // the norm before clipping
+    double train_loss, validation_loss;  // of the task alone
+    double gradient_norm;                // before clipping
   };
-  // One alpha step on the estimator's gradient, then one weight step on `train` (DARTS alg. 1).
+  // One alpha step on the estimator's gradient and one weight step on `train` (DARTS alg. 1), in
+  // the schedule's order; where the estimator is joint, both from one pass over `train`.
   // `lr` is the weights' rate of this step; `index` counts steps from 0 over the whole search.
   // Throws NonFinite naming the place, or OutOfMemory naming the op. Whatever is thrown, weights,
   // statistics, alphas and moments are then as before, to the bit, and the step can be repeated.
@@ -39,6 +42,8 @@ class SearchState {
   CellMixtures mixtures(const Pass& pass = {}) const;
   // Of the relaxation, until it is set anew; recorded steps follow.
   void set_temperature(double temperature);
+  // While the alphas rest, a step measures their loss and leaves them and their moments alone.
+  void rest_alphas(bool rest) { alphas_rest_ = rest; }
 
   // The problem that the estimators see: batch statistics, nothing moves.
   Bilevel bilevel(const Batch& train, const Batch& validation, int64_t index);
@@ -56,9 +61,14 @@ class SearchState {
  private:
   Pass pass(int64_t index, Phase phase) const;
   Tensor loss(const Batch& batch, const Pass& pass) const;
+  Tensor alpha_loss(const Batch& batch, const Pass& pass);  // regularised
   ArchGradientResult alpha_gradient(const Batch& train, const Batch& validation, int64_t index);
   struct WeightGradient;
   WeightGradient weight_gradient(const Batch& train, int64_t index);
+  // Which halves a step has, in order: true for the alphas'.
+  std::vector<bool> halves() const;
+  // What the first of them changes.
+  std::vector<Tensor> moved_first();
   // The two halves of a step. They read nothing back, and update nothing once the flag is up.
   void alpha_step(const Batch& train, const Batch& validation, int64_t index);
   void weight_step(const Batch& train, int64_t index);
@@ -69,6 +79,7 @@ class SearchState {
   const SearchConfig config_;
   std::unique_ptr<Relaxation> relaxation_;
   std::unique_ptr<ArchGradient> arch_gradient_;
+  std::unique_ptr<Regulariser> regulariser_;
   // What a step takes and leaves, where the weights are.
   Tensor rate_, temperature_;         // (), of their dtype
   Tensor numbers_;                    // f64: the rate, Adam's two corrections
@@ -76,12 +87,13 @@ class SearchState {
   Tensor squares_;                    // f64: the squared norm of the weight gradient
   Tensor flag_;                       // i64: 0, or the half that met a value that is not finite
   Tensor step_;                       // i64: its number
+  Tensor task_loss_;                  // of the last alpha_loss(), without the regulariser
   const int64_t* step_at_ = nullptr;  // where that lies, while a step runs
   std::vector<Tensor> counters_;      // of the batches that layers have seen, on the CPU
 
   struct Recorded;
   std::unique_ptr<Recorded> recorded_;
-  bool graphs_ = true, warm_ = false;
+  bool graphs_ = true, warm_ = false, alphas_rest_ = false;
 };
 
 }  // namespace oche::nas

@@ -14,6 +14,7 @@
 #include "engine/error.h"
 #include "nas/arch_gradient.h"
 #include "nas/method.h"
+#include "nas/regulariser.h"
 #include "nas/relaxation.h"
 #include "tools/data_sets.h"
 #include "tools/exit_code.h"
@@ -35,6 +36,15 @@ std::vector<std::string> gradient_names() {
 
 std::vector<std::string> dtype_names() {
   return {std::string(to_string(DType::kFloat32)), std::string(to_string(DType::kFloat64))};
+}
+
+std::vector<std::string> order_names() {
+  return {"alpha-first", "weights-first"};
+}
+
+std::vector<std::string> regulariser_names() {
+  const auto names = nas::regulariser_names();
+  return {names.begin(), names.end()};
 }
 
 std::vector<std::string> relaxation_names() {
@@ -73,10 +83,13 @@ const Setting kSettings[] = {
 
     {"schedule.epochs", "epochs", "epochs of search", &C::epochs},
     {"schedule.batch", "batch", "images in a batch", &C::batch},
+    {"schedule.order", "", "which half of a step comes first", &C::order, order_names},
+    {"schedule.alpha-from", "", "epochs that the alphas rest at first", &C::alpha_from},
 
     {"weights.lr", "lr", "SGD's rate at the start of the cosine", &C::lr},
     {"weights.lr-min", "lr-min", "rate at its end", &C::lr_min},
     {"weights.momentum", "momentum", "SGD's momentum", &C::momentum},
+    {"weights.nesterov", "nesterov", "Nesterov's form of it", &C::nesterov},
     {"weights.decay", "weight-decay", "L2 penalty on weights", &C::weight_decay},
     {"weights.grad-clip", "grad-clip", "largest norm of the gradient; 0: no clipping", &C::grad_clip},
 
@@ -92,6 +105,9 @@ const Setting kSettings[] = {
 
     {"gradient.name", "gradient", "estimator of the architecture gradient", &C::gradient, gradient_names},
     {"gradient.radius", "", "finite-difference: length of the probe, over all weights", &C::radius},
+
+    {"regulariser.name", "regulariser", "what the loss of the alphas has besides", &C::regulariser, regulariser_names},
+    {"regulariser.weight", "", "its weight", &C::regulariser_weight},
 };
 // clang-format on
 

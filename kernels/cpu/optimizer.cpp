@@ -35,14 +35,15 @@ void sgd(CpuContext& ctx, const SgdStep& step, std::span<const SgdTensor<T>> ten
   const T scale = static_cast<T>(step.grad_scale_at ? *step.grad_scale_at : step.grad_scale);
   const T lr = static_cast<T>(step.lr_at ? *step.lr_at : step.lr);
   const T momentum = static_cast<T>(step.momentum), decay = static_cast<T>(step.weight_decay);
+  const bool nesterov = step.nesterov;
   for_chunks(ctx, tensors, [=](const SgdTensor<T>& t, int64_t begin, int64_t end) {
     const T* g = t.g;
     T *w = t.w, *buf = t.buf;
     for (int64_t i = begin; i < end; ++i) {
       const T slope = g ? scale * g[i] : T(0);
-      const T moved = momentum * buf[i] + (slope + decay * w[i]);
+      const T d = slope + decay * w[i], moved = momentum * buf[i] + d;
       buf[i] = moved;
-      w[i] -= lr * moved;
+      w[i] -= lr * (nesterov ? d + momentum * moved : moved);
     }
   });
 }

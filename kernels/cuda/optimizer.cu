@@ -28,8 +28,9 @@ struct SgdUpdate {
 #pragma unroll
     for (int j = 0; j < kWidth<T>; ++j) {
       const T slope = t.g ? scale * g[j] : T(0);
-      buf[j] = momentum * buf[j] + (slope + decay * w[j]);
-      w[j] -= lr * buf[j];
+      const T d = slope + decay * w[j];
+      buf[j] = momentum * buf[j] + d;
+      w[j] -= lr * (step.nesterov ? d + momentum * buf[j] : buf[j]);
     }
     store_group(buf, t.buf + i, left);
     store_group(w, t.w + i, left);
