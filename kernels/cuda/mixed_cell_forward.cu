@@ -76,8 +76,9 @@ std::vector<ForwardUnit<T>> forward_units(const CellShape& s,
                                           const std::vector<CellSourceForward<T>>& sources,
                                           CellWorkspace& workspace) {
   std::vector<ForwardUnit<T>> units;
-  const auto add = [&](ForwardUnit<T> u, Pixels<T> y, Moments<T> moments) {
-    u.y = y.data;
+  const auto add = [&](ForwardUnit<T> u, StoredPixels<T> y, Moments<T> moments) {
+    u.narrow = y.narrow != nullptr;
+    u.y = u.narrow ? static_cast<void*>(y.narrow) : y.data;
     u.pitch = static_cast<int>(y.pitch);
     u.mean = moments.mean;
     u.var = moments.var;
@@ -100,7 +101,7 @@ std::vector<ForwardUnit<T>> forward_units(const CellShape& s,
     u.taps = CellTaps<T>();
     u.taps.out = static_cast<int>(s.C);
     for (const auto& f : source.pools) {
-      u.pool = static_cast<short>(f.pool);
+      u.pool = static_cast<int8_t>(f.pool);
       u.taps.stride = static_cast<short>(f.stride);
       add(u, f.y, f.moments);
     }
@@ -111,9 +112,9 @@ std::vector<ForwardUnit<T>> forward_units(const CellShape& s,
 template <typename T>
 bool whole_vectors(const CellShape& s, const ForwardUnit<T>& u) {
   constexpr int kWide = kWidth<T>;
-  return s.C % kWide == 0 && u.taps.out % kWide == 0 && u.x.pitch % kWide == 0 &&
-         (!u.y || u.pitch % kWide == 0) &&
-         aligned<kWide>(u.x.data, u.taps.depthwise, u.taps.pointwise, u.y);
+  return s.C % kWide == 0 && u.taps.out % kWide == 0 && u.x.whole_vectors() &&
+         (!u.y || aligned_pixels<T>(u.y, u.narrow, u.pitch)) &&
+         aligned<kWide>(u.taps.depthwise, u.taps.pointwise);
 }
 
 // What the kernel for usual convolutions asks for, for a unit and those that follow it.

@@ -84,23 +84,25 @@ __device__ void rebuild(const BackwardUnit<T>& u,
   constexpr int kWide = Vec<T>::kWidth;
   const int o = first + thread.vector * kWide, count = u.taps.out - o;
   const Vec<T>* const constant = constants + thread.vector;
+  u.y.visit([&](const auto* of_y) {
 #pragma unroll
-  for (int i = 0; i < kPixelsOfThread; ++i) {
-    Vec<T> value{};
-    if (count > 0 && thread.pixel(i) < size) {
-      const int64_t pixel = first_pixel + thread.pixel(i);
-      const Vec<T> g = load_channels<kVector, kWide>(u.g + pixel * u.pitch + o, count);
-      const Vec<T> y = load_channels<kVector, kWide>(u.y.data + pixel * u.y.pitch + o, count);
+    for (int i = 0; i < kPixelsOfThread; ++i) {
+      Vec<T> value{};
+      if (count > 0 && thread.pixel(i) < size) {
+        const int64_t pixel = first_pixel + thread.pixel(i);
+        const Vec<T> g = load_channels<kVector, kWide>(u.g + pixel * u.pitch + o, count);
+        const Vec<T> y = load_stored<kVector>(of_y + pixel * u.y.pitch + o, count);
 #pragma unroll
-      for (int j = 0; j < kWide; ++j) {
-        if (j >= count) break;
-        const T deviation = y[j] - constant[2 * thread.vectors][j];
-        value[j] = constant[0][j] * (g[j] - constant[thread.vectors][j] -
-                                     deviation * constant[3 * thread.vectors][j]);
+        for (int j = 0; j < kWide; ++j) {
+          if (j >= count) break;
+          const T deviation = y[j] - constant[2 * thread.vectors][j];
+          value[j] = constant[0][j] * (g[j] - constant[thread.vectors][j] -
+                                       deviation * constant[3 * thread.vectors][j]);
+        }
       }
+      grad_y[thread.pixel(i) * tile_pitch(thread.vectors) + thread.vector] = value;
     }
-    grad_y[thread.pixel(i) * tile_pitch(thread.vectors) + thread.vector] = value;
-  }
+  });
 }
 
 template <bool kVector, typename T>
@@ -141,8 +143,7 @@ __device__ void pool_unit(const CellExtents& e, const BackwardUnit<T>* u, int nu
     const CellPixel at(first + thread.pixel(i), rows, columns);
     const auto pool = static_cast<CellPool>(u->pool);
     Vec<uint8_t, kWide> winner{};
-    value[i] = pooled_at<kVector>(
-        e, u->x.data, u->x.pitch, pool, u->taps.stride, at, channel, count, &winner);
+    value[i] = pooled_at<kVector>(e, u->x, pool, u->taps.stride, at, channel, count, &winner);
     if (u->winner) store_channels<kVector>(winner, u->winner + place(i), count);
     if (u->add) grad[i] = load_channels<kVector, kWide>(u->grad + place(i), count);
   }
@@ -174,9 +175,9 @@ __device__ void pool_unit(const CellExtents& e, const BackwardUnit<T>* u, int nu
 template <typename T>
 bool whole_vectors(const CellShape& s, const BackwardUnit<T>& u) {
   constexpr int kWide = kWidth<T>;
-  return s.C % kWide == 0 && u.taps.out % kWide == 0 && u.x.pitch % kWide == 0 &&
-         u.y.pitch % kWide == 0 && u.pitch % kWide == 0 &&
-         aligned<kWide>(u.x.data, u.y.data, u.g, u.taps.depthwise, u.taps.pointwise);
+  return s.C % kWide == 0 && u.taps.out % kWide == 0 && u.x.whole_vectors() &&
+         u.y.whole_vectors() && u.pitch % kWide == 0 &&
+         aligned<kWide>(u.g, u.taps.depthwise, u.taps.pointwise);
 }
 
 }  // namespace oche::kernels::cuda

@@ -79,7 +79,7 @@ struct ConvUnit {
           const int h = at.row * u.taps.stride + down, w = at.column * u.taps.stride + right;
           if (h < 0 || h >= e.H || w < 0 || w >= e.W) continue;
           const int64_t from = ((at.n * e.H + h) * e.W + w) * u.x.pitch + channel();
-          Vec<T> v = normalised(load_channels<kVector, kWide>(u.x.data + from, count));
+          Vec<T> v = normalised(u.x.template load<kVector>(from, count));
           v = gated(v, v);
           const T* const grad = u.grad + (first + p) * e.C + channel();
           sum[0] = fma(v, load_channels<kVector, kWide>(grad, count), sum[0]);

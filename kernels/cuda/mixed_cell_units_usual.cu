@@ -88,7 +88,7 @@ __device__ __attribute__((noinline)) T tap_again(
       const int h = at.row * u.taps.stride + u.taps.offset + r * u.taps.dilation;
       const int w = at.column * u.taps.stride + u.taps.offset + s * u.taps.dilation;
       if (h < 0 || h >= e.H || w < 0 || w >= e.W) continue;
-      T x = u.x.data[((at.n * e.H + h) * e.W + w) * u.x.pitch + channel];
+      T x = u.x.template load<false>(((at.n * e.H + h) * e.W + w) * u.x.pitch + channel, 1)[0];
       if (u.x.mean) {
         x = (x - u.x.mean[channel]) * inverse_deviation(u.x.var[channel], e.eps);
       }
