@@ -147,7 +147,7 @@ __device__ void load_strip(
 
 // z of the thread's strips of a tile, for taps of more than a pixel. What it needs, it computes
 // anew: its arguments are all that a caller keeps for it.
-template <typename T>
+template <CellProducts kProducts, typename T>
 __device__ __attribute__((noinline)) void convolve_again(const CellExtents& e,
                                                          const CellTaps<T>& taps,
                                                          const Vec<T>* window,
@@ -173,13 +173,13 @@ __device__ __attribute__((noinline)) void convolve_again(const CellExtents& e,
                   Vec<T>::load(taps.depthwise + tap * e.C + channel),
                   sum);
       }
-      z[(at.pixel + k) * tile_pitch(taps.vectors) + thread.vector] = sum;
+      z[(at.pixel + k) * tile_pitch(taps.vectors) + thread.vector] = rounded(kProducts, sum);
     }
   });
 }
 
-// z of a tile, whose rows are given as well.
-template <typename T>
+// z of a tile, whose rows are given as well: a factor of kProducts.
+template <CellProducts kProducts, typename T>
 __device__ void convolve(const CellExtents& e,
                          const CellWindow<T>& window,
                          const CellTaps<T>& taps,
@@ -222,12 +222,12 @@ __device__ void convolve(const CellExtents& e,
       V* const to = z + at.pixel * tile_pitch(thread.vectors) + thread.vector;
 #pragma unroll
       for (int k = 0; k < kStrip; ++k) {
-        if (k < at.width) to[k * tile_pitch(thread.vectors)] = sums[k];
+        if (k < at.width) to[k * tile_pitch(thread.vectors)] = rounded(kProducts, sums[k]);
       }
       if (Fixed::kTaps > 1) again |= any_nan(sums);
     });
   });
-  if (again) convolve_again(e, taps, window.data, window.begin, tile, z);
+  if (again) convolve_again<kProducts>(e, taps, window.data, window.begin, tile, z);
 }
 
 }  // namespace oche::kernels::cuda

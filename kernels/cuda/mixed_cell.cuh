@@ -83,9 +83,11 @@ struct CellExtents {
         H(static_cast<int>(s.H)),
         W(static_cast<int>(s.W)),
         C(static_cast<int>(s.C)),
+        products(s.products),
         eps(s.eps) {}
   int64_t N;
   int H, W, C;
+  CellProducts products;
   double eps;
 };
 inline int64_t cell_pixels(const CellShape& s, int64_t stride = 1) {
@@ -197,6 +199,24 @@ __device__ Vec<T> pooled_at(const CellExtents& e,
     for (int j = 0; j < kWide; ++j) value[j] /= size;
   }
   return value;
+}
+
+// The products of a kernel of T: those of double are exact.
+template <typename T>
+CellProducts products_of(const CellShape& s) {
+  return std::is_same_v<T, float> ? s.products : CellProducts::kExact;
+}
+// visit(products_of() as a type).
+template <typename T, typename Visit>
+void with_products(const CellShape& s, const Visit& visit) {
+  using enum CellProducts;
+  if constexpr (std::is_same_v<T, float>) {
+    if (s.products == kTensorFloat32) {
+      return visit(std::integral_constant<CellProducts, kTensorFloat32>{});
+    }
+    if (s.products == kBFloat16) return visit(std::integral_constant<CellProducts, kBFloat16>{});
+  }
+  visit(std::integral_constant<CellProducts, kExact>{});
 }
 
 // What a launch works on, up to a limit that keeps its parameters within 4 KiB.

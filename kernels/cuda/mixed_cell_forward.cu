@@ -36,9 +36,10 @@ __device__ void convolve_any(const CellExtents& e,
         const CellPixel pixel(at.first + p, at.tiles.rows, at.tiles.columns);
         value = depthwise_at<kVector>(e, u.x, u.taps, normalised, pixel, channel, count);
       }
-      z[p * tile_pitch(thread.vectors) + thread.vector] = value;
+      z[p * tile_pitch(thread.vectors) + thread.vector] = rounded(e.products, value);
     }
-    fetch_weights<kVector>(u.taps, thread, e.C, chunk, depth, at.begin, weights);
+    fetch_weights<kVector>(
+        u.taps, thread, e.C, chunk, depth, at.begin, e.products, thread.vectors, weights);
     __syncthreads();
     add_product<T>(thread, z, weights, depth, sum);
   }
@@ -129,8 +130,10 @@ size_t shared_bytes(const CellShape& s, const ForwardUnit<T>* u) {
   const int vectors = u->taps.vectors;
   const CellExtents e(s);
   const int rows = window_rows(tiles_of(s, *u), e.H, u->taps.stride, low, high);
+  const CellProducts products = products_of<T>(s);
+  const int weights = weights_rows<T>(products, vectors, e.C) * weights_pitch(products, vectors);
   return tile_bytes(vectors) +
-         16 * static_cast<size_t>(vectors * e.C + window_vectors(rows, e.W, e.C / kWidth<T>));
+         16 * static_cast<size_t>(weights + window_vectors(rows, e.W, e.C / kWidth<T>));
 }
 template <typename T>
 bool fits(const CudaContext& ctx, const CellShape& s, const ForwardUnit<T>* u) {
@@ -140,8 +143,8 @@ template <typename T>
 bool usual(const CudaContext& ctx, const CellShape& s, const ForwardUnit<T>& u) {
   if (!whole_vectors(s, u)) return false;
   if (u.pool >= 0) return true;
-  return usual_taps(u.taps) && tiles_of(s, u).tall > 0 && s.C <= u.taps.vectors * kWidth<T> &&
-         fits(ctx, s, &u);
+  return usual_taps(u.taps) && usual_vectors<T>(s, u.taps.vectors) && tiles_of(s, u).tall > 0 &&
+         s.C <= u.taps.vectors * kWidth<T> && fits(ctx, s, &u);
 }
 
 // Puts convolutions of the same source and the same tiles behind one another, in groups of up to

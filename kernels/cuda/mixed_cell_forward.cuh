@@ -29,8 +29,8 @@ __device__ double* sums_of(const ForwardUnit<T>& u, double* workspace) {
   return workspace + static_cast<int64_t>(u.sums) * kLine;
 }
 
-// The pointwise weights of `depth` channels from `chunk` on for a chunk of outputs, to shared
-// memory.
+// The pointwise weights of `depth` channels from `chunk` on for a chunk of outputs, to rows of
+// `pitch` vectors in shared memory: a factor of `products`.
 template <bool kVector, typename T>
 __device__ void fetch_weights(const CellTaps<T>& taps,
                               const TileThread& thread,
@@ -38,14 +38,16 @@ __device__ void fetch_weights(const CellTaps<T>& taps,
                               int chunk,
                               int depth,
                               int first_out,
+                              CellProducts products,
+                              int pitch,
                               Vec<T>* weights) {
   constexpr int kWide = Vec<T>::kWidth;
   const int out = first_out + thread.vector * kWide;
   for (int d = thread.group; d < depth; d += thread.groups) {
     const bool inside = chunk + d < channels && out < taps.out;
     const T* const from = taps.pointwise + static_cast<int64_t>(chunk + d) * taps.out + out;
-    weights[d * thread.vectors + thread.vector] =
-        inside ? load_channels<kVector, kWide>(from, taps.out - out) : Vec<T>{};
+    const Vec<T> v = inside ? load_channels<kVector, kWide>(from, taps.out - out) : Vec<T>{};
+    weights[d * pitch + thread.vector] = rounded(products, v);
   }
 }
 

@@ -22,20 +22,23 @@ struct Incoming {
   }
 };
 
-// Two tiles of pixels, the pointwise weights of a chunk, and the constants above of each channel.
+// Two tiles of pixels, the pointwise weights of a chunk in rows of `pitch` vectors, and the
+// constants above of each channel.
 template <typename T>
-int unit_shared_bytes(int vectors) {
-  return 2 * tile_bytes(vectors) + (vectors * vectors * kWidth<T> + 4 * vectors) * 16;
+int unit_shared_bytes(int vectors, int pitch) {
+  return 2 * tile_bytes(vectors) + (pitch * vectors * kWidth<T> + 4 * vectors) * 16;
 }
 
 // The pointwise weights between the channels from `first_channel` on and the outputs from `first`
-// on, as (outputs, channels), to shared memory.
+// on, as (outputs, channels), to rows of `pitch` vectors in shared memory: a factor of `products`.
 template <bool kVector, typename T>
 __device__ void fetch_transposed(const CellExtents& e,
                                  const BackwardUnit<T>& u,
                                  const TileThread& thread,
                                  int first_channel,
                                  int first,
+                                 CellProducts products,
+                                 int pitch,
                                  Vec<T>* weights) {
   constexpr int kWide = Vec<T>::kWidth;
   const int out = u.taps.out, side = thread.vectors * kWide;
@@ -46,10 +49,11 @@ __device__ void fetch_transposed(const CellExtents& e,
     const int64_t from = static_cast<int64_t>(first_channel + c) * out + first + o;
     Vec<T> v{};
     if (first_channel + c < e.C && first + o < out) {
-      v = load_channels<kVector, kWide>(u.taps.pointwise + from, out - first - o);
+      v = rounded(products,
+                  load_channels<kVector, kWide>(u.taps.pointwise + from, out - first - o));
     }
 #pragma unroll
-    for (int j = 0; j < kWide; ++j) to[(o + j) * side + c] = v[j];
+    for (int j = 0; j < kWide; ++j) to[(o + j) * pitch * kWide + c] = v[j];
   }
 }
 
@@ -72,13 +76,15 @@ __device__ void fetch_constants(const CellExtents& e,
   }
 }
 
-// grad_y of a tile for the outputs from `first` on; 0 for pixels and outputs that do not exist.
+// grad_y of a tile for the outputs from `first` on, a factor of `products`; 0 for pixels and
+// outputs that do not exist.
 template <bool kVector, typename T>
 __device__ void rebuild(const BackwardUnit<T>& u,
                         const TileThread& thread,
                         int64_t first_pixel,
                         int size,
                         int first,
+                        CellProducts products,
                         const Vec<T>* constants,
                         Vec<T>* grad_y) {
   constexpr int kWide = Vec<T>::kWidth;
@@ -100,7 +106,8 @@ __device__ void rebuild(const BackwardUnit<T>& u,
                                        deviation * constant[3 * thread.vectors][j]);
         }
       }
-      grad_y[thread.pixel(i) * tile_pitch(thread.vectors) + thread.vector] = value;
+      grad_y[thread.pixel(i) * tile_pitch(thread.vectors) + thread.vector] =
+          rounded(products, value);
     }
   });
 }
