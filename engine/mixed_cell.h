@@ -11,6 +11,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/ops.h"
@@ -47,11 +48,34 @@ struct CellEdge {
   int64_t stride;  // from states 0 and 1 that of the cell, 1 or 2; from nodes 1
   std::vector<Branch> branches = {};
 };
+// How much of a float a fused f32 cell keeps where it pays. f64 is always full.
+//   fp32  everything
+//   tf32  factors of the products of pointwise convolutions, forward and backward, have 10 bits of
+//         fraction, as tensor cores read them
+//   bf16  these factors are bfloat16, and so is what the cell keeps for its backward pass of the
+//         results that it normalises: half the memory and traffic
+// Sums, statistics, states, weights and gradients stay f32, and so do higher derivatives.
+enum class Precision : uint8_t { kFloat32, kTensorFloat32, kBFloat16 };
+inline constexpr std::string_view kPrecisionNames[] = {"fp32", "tf32", "bf16"};
+
 struct MixedCellSpec {
   int64_t steps, multiplier;
   std::vector<CellEdge> edges;
   double eps = kBatchNormEps;
+  Precision precision = Precision::kFloat32;
 };
+
+// While one exists on this thread, fused cells compute in fp32: for passes whose small differences
+// are what is wanted.
+class FullPrecision {
+ public:
+  FullPrecision();
+  ~FullPrecision();
+  FullPrecision(const FullPrecision&) = delete;
+  FullPrecision& operator=(const FullPrecision&) = delete;
+  static bool active();
+};
+
 // Normalisations and convolution weights of a cell are counted edge after edge, branch after
 // branch.
 int64_t weight_count(const MixedCellSpec& spec);

@@ -231,5 +231,7 @@ INSTANTIATE(double)
 INSTANTIATE(int64_t)
 INSTANTIATE(uint8_t)
 #undef INSTANTIATE
+template const kernels::BFloat16* Tensor::data<kernels::BFloat16>() const;
+template kernels::BFloat16* Tensor::mutable_data<kernels::BFloat16>() const;
 
 }  // namespace oche

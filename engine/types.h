@@ -4,18 +4,22 @@
 #include <cstdint>
 #include <string_view>
 
+#include "kernels/rounding.h"
+
 namespace oche {
 
-enum class DType : uint8_t { kFloat32, kFloat64, kInt64, kUInt8 };
+// bf16 is what fused ops may keep for their backward pass; no op takes it.
+enum class DType : uint8_t { kFloat32, kFloat64, kInt64, kUInt8, kBFloat16 };
 
 constexpr int64_t size_of(DType t) {
-  return t == DType::kUInt8 ? 1 : t == DType::kFloat32 ? 4 : 8;
+  constexpr int64_t sizes[] = {4, 8, 8, 1, 2};
+  return sizes[static_cast<int>(t)];
 }
 constexpr bool is_floating(DType t) {
   return t == DType::kFloat32 || t == DType::kFloat64;
 }
 constexpr std::string_view to_string(DType t) {
-  constexpr std::string_view names[] = {"f32", "f64", "i64", "u8"};
+  constexpr std::string_view names[] = {"f32", "f64", "i64", "u8", "bf16"};
   return names[static_cast<int>(t)];
 }
 
@@ -27,6 +31,8 @@ template <>
 inline constexpr DType kDTypeOf<double> = DType::kFloat64;
 template <>
 inline constexpr DType kDTypeOf<int64_t> = DType::kInt64;
+template <>
+inline constexpr DType kDTypeOf<kernels::BFloat16> = DType::kBFloat16;
 
 enum class DeviceType : uint8_t { kCpu, kCuda };
 

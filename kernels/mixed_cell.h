@@ -54,14 +54,16 @@ struct StoredPixels {
 
   StoredPixels() = default;
   StoredPixels(Pixels<T> p) : data(p.data), pitch(p.pitch) {}
+  StoredPixels(T* p, int64_t pitch_of_pixels) : data(p), pitch(pitch_of_pixels) {}
   StoredPixels(Narrow* p, int64_t pitch_of_pixels) : pitch(pitch_of_pixels), narrow(p) {}
 
   bool stored() const { return data || narrow; }
-  // From that channel on.
-  StoredPixels from(int64_t channel) const {
+  Pixels<T> whole() const { return {data, pitch}; }  // of T
+  // So many elements further on.
+  StoredPixels from(int64_t elements) const {
     StoredPixels p = *this;
-    if (p.data) p.data += channel;
-    if (p.narrow) p.narrow += channel;
+    if (p.data) p.data += elements;
+    if (p.narrow) p.narrow += elements;
     return p;
   }
 };

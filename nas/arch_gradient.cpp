@@ -9,6 +9,7 @@
 
 #include "engine/autograd.h"
 #include "engine/diagnose.h"
+#include "engine/mixed_cell.h"
 #include "engine/ops.h"
 
 namespace oche::nas {
@@ -21,8 +22,9 @@ std::vector<Tensor> gradients(const Tensor& loss, const std::vector<Tensor>& inp
   return defined_or_zeros(grad(loss, inputs), inputs);
 }
 
-// dL_train/dalpha with the weights at `values`.
+// dL_train/dalpha with the weights at `values`, in full precision.
 std::vector<Tensor> train_alpha_gradient(const Bilevel& p, const std::vector<Tensor>& values) {
+  const FullPrecision full;
   const Substitution at(p.weights, values);
   return gradients(p.train_loss(), p.alphas.tensors());
 }
@@ -142,6 +144,7 @@ class ExactUnrolled final : public ArchGradient {
   ArchGradientResult compute(const Bilevel& p, const InnerStep& s) const override {
     const Ahead ahead = look_ahead(p, s);
     const Label label("mixed product", ProfileKind::kPhase);
+    const FullPrecision full;
     return combine(ahead,
                    mixed_product(p.train_loss(), p.weights.tensors(), ahead.v, p.alphas.tensors()),
                    s.rate);

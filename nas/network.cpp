@@ -84,7 +84,12 @@ Tensor Cell::forward(const Tensor& before_last,
 }
 
 Cell::Body Cell::body(const std::vector<bool>& run) const {
-  Body b{{.steps = options_.steps, .multiplier = options_.multiplier, .edges = {}}, {}, {}};
+  Body b{{.steps = options_.steps,
+          .multiplier = options_.multiplier,
+          .edges = {},
+          .precision = options_.precision},
+         {},
+         {}};
   const size_t candidates = darts_primitives().size();
   for (int64_t i = 0; i < options_.steps; ++i) {
     for (int64_t j = 0; j < 2 + i; ++j) {
@@ -139,7 +144,8 @@ Network::Network(const NetworkOptions& o)
                                                    .channels = channels,
                                                    .reduction = reduction,
                                                    .reduction_before = reduction_before,
-                                                   .fuse = o.fuse},
+                                                   .fuse = o.fuse,
+                                                   .precision = o.precision},
                                        o.dtype));
     before_last = last;
     last = o.multiplier * channels;

@@ -29,7 +29,8 @@ struct CellOptions {
   int64_t multiplier = 4;  // how many of the last nodes make the output
   int64_t channels_before_last, channels_last, channels;
   bool reduction = false, reduction_before = false;
-  bool fuse = true;  // all edges run as one op
+  bool fuse = true;                           // all edges run as one op
+  Precision precision = Precision::kFloat32;  // of a fused cell
 };
 
 // Edges are numbered node after node, and within a node by predecessor: states 0 and 1 are the
@@ -68,6 +69,7 @@ struct NetworkOptions {
   int64_t layers = 8, channels = 16, steps = 4;
   int64_t multiplier = 4, stem_multiplier = 3;
   bool fuse = true;  // see CellOptions
+  Precision precision = Precision::kFloat32;
   DType dtype = DType::kFloat32;
 };
 

@@ -2,7 +2,9 @@
 #include "nas/search_config.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace oche::nas {
@@ -42,6 +44,19 @@ void validate(const SearchConfig& c) {
   require(c.alpha_weight_decay >= 0, "alpha-weight-decay", c.alpha_weight_decay, "0 or more");
   require(c.alpha_init >= 0, "alpha-init", c.alpha_init, "0 or more");
   require(c.radius > 0, "set gradient.radius", c.radius, "a positive number");
+  if (precision_of(c) != Precision::kFloat32) {
+    require(c.fuse, "precision", c.precision, "fp32 with --no-fuse: only fused cells round");
+    require(c.dtype == DType::kFloat32, "precision", c.precision, "fp32 with --dtype f64");
+  }
+}
+
+Precision precision_of(const SearchConfig& c) {
+  const auto found = std::ranges::find(kPrecisionNames, c.precision);
+  require(found != std::end(kPrecisionNames),
+          "precision",
+          c.precision,
+          fmt::format("one of {}", fmt::join(kPrecisionNames, ", ")));
+  return static_cast<Precision>(found - std::begin(kPrecisionNames));
 }
 
 }  // namespace oche::nas

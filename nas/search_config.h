@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "engine/mixed_cell.h"
 #include "engine/types.h"
 
 namespace oche::nas {
@@ -43,9 +44,12 @@ struct SearchConfig {
   double radius = 0.01;
 
   DType dtype = DType::kFloat32;
+  std::string precision = "fp32";  // of fused f32 cells, see engine/mixed_cell.h
 };
 
 // Throws std::invalid_argument naming the option, its value and what is expected.
 void validate(const SearchConfig& config);
+
+Precision precision_of(const SearchConfig& config);
 
 }  // namespace oche::nas

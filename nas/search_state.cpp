@@ -25,6 +25,7 @@ NetworkOptions network_options(const SearchConfig& c, int64_t image_channels, in
           .multiplier = c.multiplier,
           .stem_multiplier = c.stem_multiplier,
           .fuse = c.fuse,
+          .precision = precision_of(c),
           .dtype = c.dtype};
 }
 

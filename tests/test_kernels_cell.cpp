@@ -58,6 +58,20 @@ TEMPLATE_TEST_CASE("fused cell: the sum of a node and its adjoint", "[kernels]",
   }
 }
 
+TEST_CASE("fused cell: rounded factors and results kept as bfloat16", "[kernels]") {
+  for (const CellSourcesCase& c : reduced_cell_cases()) {
+    CAPTURE(text(c));
+    check_cell_outputs(same_for_any_threads<float>([&](CpuContext& ctx, HostMemory& memory) {
+                         return source_forward<float>(ctx, memory, c);
+                       }),
+                       reference_source_forward(c));
+    check_cell_outputs(same_for_any_threads<float>([&](CpuContext& ctx, HostMemory& memory) {
+                         return source_backward<float>(ctx, memory, c);
+                       }),
+                       reference_source_backward(c));
+  }
+}
+
 TEST_CASE("fused cell: the variance of a mean of a hundred deviations", "[kernels]") {
   using namespace kernels;
   const CellShape s{16, 64, 64, 4};

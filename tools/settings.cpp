@@ -36,6 +36,10 @@ std::vector<std::string> dtype_names() {
   return {std::string(to_string(DType::kFloat32)), std::string(to_string(DType::kFloat64))};
 }
 
+std::vector<std::string> precision_names() {
+  return {std::begin(kPrecisionNames), std::end(kPrecisionNames)};
+}
+
 using C = SearchConfig;
 
 // Sections stay together, keys outside of sections come first: the order of config.toml and --help.
@@ -44,6 +48,7 @@ const Setting kSettings[] = {
     {"method", "method", "search method, a preset of the settings below", &C::method, method_names},
     {"seed", "seed", "of everything random, 0 to 2^63 - 1", &C::seed},
     {"dtype", "dtype", "element type of the computation", &C::dtype, dtype_names},
+    {"precision", "precision", "of f32 cells: what factors of products are rounded to, and bf16 keeps in half the memory", &C::precision, precision_names},
 
     {"data.set", "dataset", "which images", &C::dataset, data_set_names},
     {"data.dir", "data", "directory with downloaded data sets; the folder, or the file of arrays", &C::data_dir},

@@ -118,7 +118,8 @@ struct MixedCell final : Op {
     const Shape node = node_shape(*plan, in[0]), y = output_shape(*plan, in[0]);
     const Shape moments{plan->rows, node[3]};
     std::vector<TensorSpec> specs{{y, dtype}, {moments, dtype, false}, {moments, dtype, false}};
-    specs.resize(3 + (keeps ? plan->kept : 0), {node, dtype, false});
+    for (int64_t i = 0; keeps && i < plan->kept; ++i)
+      specs.push_back({node, plan->kept_dtype(i, dtype), false});
     return specs;
   }
   void forward(Inputs in, Outputs out) const override {

@@ -180,11 +180,11 @@ class Backward {
   }
   void add_halves(size_t term, std::vector<kernels::CellConvBackward<T>>& convs) const {
     const Term& t = plan_.terms[term];
-    const kernels::Pixels<const T> y = views_.result(t);
+    const kernels::StoredPixels<const T> y = views_.result(t);
     for (int64_t h = views_.first_half(); h < 2; ++h) {
       const int64_t channel = views_.half_channel(h);
       convs.push_back({views_.half(t, h),
-                       {y.data + channel, y.pitch},
+                       y.from(channel),
                        views_.moments(t, 0, channel),
                        incoming(term, channel),
                        nullptr,

@@ -50,8 +50,8 @@ class Forward {
       for (const size_t i : plan_.pools_of[j]) {
         const CellPlan::Pool& p = plan_.pools[i];
         kernels::CellPoolForward<T> pool{p.kind, p.stride, {}, views_.mutable_moments(p.row)};
-        if (p.kept >= 0) pool.y = views_.mutable_dense(make(p.kept));
-        if (pool.y.data || pool.moments.mean) source.pools.push_back(pool);
+        if (p.kept >= 0) pool.y = views_.mutable_stored(make(p.kept));
+        if (pool.y.stored() || pool.moments.mean) source.pools.push_back(pool);
       }
       if (source.convs.empty() && source.pools.empty()) continue;
       source.source = {views_.state(j), {}};
@@ -93,20 +93,19 @@ class Forward {
 
   kernels::CellConvForward<T> conv(const CellPlan::Term& t, int64_t block) {
     return {views_.conv(t, block),
-            views_.mutable_dense(make(t.kept + block)),
+            views_.mutable_stored(make(t.kept + block)),
             views_.mutable_moments(t.row + block)};
   }
   void add_halves(const CellPlan::Term& t, std::vector<kernels::CellConvForward<T>>& convs) {
-    kernels::Pixels<T> y = views_.mutable_dense(make(t.kept));
+    const kernels::StoredPixels<T> y = views_.mutable_stored(make(t.kept));
     for (int64_t h = views_.first_half(); h < 2; ++h) {
       const int64_t channel = views_.half_channel(h);
-      convs.push_back(
-          {views_.half(t, h), {y.data + channel, y.pitch}, views_.mutable_moments(t.row, channel)});
+      convs.push_back({views_.half(t, h), y.from(channel), views_.mutable_moments(t.row, channel)});
     }
   }
 
   const Tensor& make(int64_t kept) {
-    if (!t_.kept[kept]) t_.kept[kept] = views_.node_sized();
+    if (!t_.kept[kept]) t_.kept[kept] = views_.make_kept(kept);
     return t_.kept[kept];
   }
 

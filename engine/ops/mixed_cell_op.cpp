@@ -26,10 +26,23 @@ void expect(const char* what, const Tensor& t, const Shape& shape, DType dtype) 
       "mixed_cell: {} is {}; expected {} {}", what, text(t), to_string(dtype), to_string(shape)));
 }
 
+thread_local int full_precision = 0;
+
 }  // namespace
 
-CellPlanPtr plan_for(const MixedCellSpec& spec, std::span<const Tensor> weights) {
-  auto plan = std::make_shared<const CellPlan>(spec);
+FullPrecision::FullPrecision() {
+  ++full_precision;
+}
+FullPrecision::~FullPrecision() {
+  --full_precision;
+}
+bool FullPrecision::active() {
+  return full_precision > 0;
+}
+
+CellPlanPtr plan_for(MixedCellSpec spec, std::span<const Tensor> weights) {
+  if (FullPrecision::active()) spec.precision = Precision::kFloat32;
+  auto plan = std::make_shared<const CellPlan>(std::move(spec));
   if (std::ssize(weights) != plan->weights) {
     throw std::invalid_argument(fmt::format(
         "mixed_cell: {} convolution weights; expected {}", weights.size(), plan->weights));

@@ -10,7 +10,7 @@ namespace oche {
 
 using CellPlanPtr = std::shared_ptr<const CellPlan>;
 // Throws std::invalid_argument when the description or the number of weights is wrong.
-CellPlanPtr plan_for(const MixedCellSpec& spec, std::span<const Tensor> weights);
+CellPlanPtr plan_for(MixedCellSpec spec, std::span<const Tensor> weights);
 
 std::vector<Tensor> cell_inputs(const Tensor& x0,
                                 const Tensor& x1,

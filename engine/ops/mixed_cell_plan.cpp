@@ -92,6 +92,7 @@ CellPlan::CellPlan(MixedCellSpec description) : spec(std::move(description)) {
       terms.push_back(std::move(t));
     }
   }
+  results = kept;
   for (int64_t i = 0; i < spec.steps; ++i) outside.push_back(in_output(i) ? -1 : kept++);
   live.resize(spec.steps);
   for (int64_t i = spec.steps; i-- > 0;) {

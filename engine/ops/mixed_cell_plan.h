@@ -42,6 +42,11 @@ struct CellPlan {
   };
 
   bool in_output(int64_t node) const { return node >= spec.steps - spec.multiplier; }
+  // Of a kept tensor of a cell whose states have that dtype.
+  DType kept_dtype(int64_t i, DType dtype) const {
+    const bool narrow = spec.precision == Precision::kBFloat16 && dtype == DType::kFloat32;
+    return narrow && i < results ? DType::kBFloat16 : dtype;
+  }
   // For each input, whether y depends on it.
   Needs reached() const;
   // Multiply-adds for each pixel of a node with C channels.
@@ -51,12 +56,13 @@ struct CellPlan {
   int64_t stride = 1;       // of states 0 and 1
   std::vector<Term> terms;  // in the order of edges and branches
   std::vector<Pool> pools;
-  std::vector<std::vector<size_t>> into, out_of;        // terms of each node, of each state
-  std::vector<std::vector<size_t>> pools_of;            // of each state
-  std::vector<bool> live;                               // nodes that y depends on
-  std::vector<int64_t> outside;                         // kept tensor of a node outside of y, or -1
-  std::vector<int64_t> norm_rows;                       // of each normalisation
-  int64_t weights = 0, rows = 0, kept = 0, blocks = 1;  // blocks: the most that a branch has
+  std::vector<std::vector<size_t>> into, out_of;  // terms of each node, of each state
+  std::vector<std::vector<size_t>> pools_of;      // of each state
+  std::vector<bool> live;                         // nodes that y depends on
+  std::vector<int64_t> outside;                   // kept tensor of a node outside of y, or -1
+  std::vector<int64_t> norm_rows;                 // of each normalisation
+  int64_t weights = 0, rows = 0, blocks = 1;      // blocks: the most that a branch has
+  int64_t kept = 0, results = 0;                  // the first `results` kept ones are normalised
 };
 
 // What a backward pass computes, given for which inputs of the fused op a gradient is wanted.

@@ -37,21 +37,34 @@ class CellViews {
   CellViews(const CellPlan& plan, const CellTensors& tensors) : plan_(plan), t_(tensors) {
     const Shape &x = t_.x[0].shape(), &y = t_.y.shape();
     channels_ = x[3];
-    outer_ = {x[0], x[1], x[2], channels_, plan.spec.eps};
-    inner_ = {y[0], y[1], y[2], channels_, plan.spec.eps};
+    const auto products = static_cast<kernels::CellProducts>(plan.spec.precision);
+    outer_ = {x[0], x[1], x[2], channels_, plan.spec.eps, products};
+    inner_ = {y[0], y[1], y[2], channels_, plan.spec.eps, products};
   }
 
   int64_t channels() const { return channels_; }
   Device device() const { return t_.y.device(); }
   const kernels::CellShape& shape_of(int64_t state) const { return state < 2 ? outer_ : inner_; }
   const kernels::CellShape& node_shape() const { return inner_; }
-  Tensor node_sized() const {
-    return Tensor::empty({inner_.N, inner_.H, inner_.W, channels_}, t_.y.dtype(), device());
-  }
+  Tensor node_sized() const { return node_sized(t_.y.dtype()); }
+  Tensor make_kept(int64_t i) const { return node_sized(plan_.kept_dtype(i, t_.y.dtype())); }
 
   kernels::Pixels<const T> dense(const Tensor& t) const { return {elements<T>(t), channels_}; }
   kernels::Pixels<T> mutable_dense(const Tensor& t) const {
     return {mutable_elements<T>(t), channels_};
+  }
+  // Of a kept tensor.
+  kernels::StoredPixels<const T> stored(const Tensor& t) const {
+    if constexpr (std::is_same_v<T, float>) {
+      if (t.dtype() == DType::kBFloat16) return {elements<kernels::BFloat16>(t), channels_};
+    }
+    return dense(t);
+  }
+  kernels::StoredPixels<T> mutable_stored(const Tensor& t) const {
+    if constexpr (std::is_same_v<T, float>) {
+      if (t.dtype() == DType::kBFloat16) return {mutable_elements<kernels::BFloat16>(t), channels_};
+    }
+    return mutable_dense(t);
   }
   // Of a tensor of y's shape, the channels of a node.
   kernels::Pixels<const T> slice(const Tensor& y, int64_t node) const {
@@ -82,8 +95,8 @@ class CellViews {
     return {mutable_elements<T>(t_.mean) + at, mutable_elements<T>(t_.var) + at};
   }
   // What convolution `block` of a separable branch writes.
-  kernels::Pixels<const T> result(const Term& t, int64_t block = 0) const {
-    return dense(t_.kept[t.kept + block]);
+  kernels::StoredPixels<const T> result(const Term& t, int64_t block = 0) const {
+    return stored(t_.kept[t.kept + block]);
   }
   kernels::CellSource<T> normalised(const Term& t, int64_t block) const {
     return {result(t, block), moments(t, block)};
@@ -124,6 +137,9 @@ class CellViews {
   const T* weight(const Term& t) const { return elements<T>(t_.table) + t.branch.place; }
 
  private:
+  Tensor node_sized(DType dtype) const {
+    return Tensor::empty({inner_.N, inner_.H, inner_.W, channels_}, dtype, device());
+  }
   int64_t first_channel(int64_t node) const {
     return (node - plan_.spec.steps + plan_.spec.multiplier) * channels_;
   }

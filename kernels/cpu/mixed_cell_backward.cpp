@@ -113,6 +113,7 @@ class BackwardPass {
     ctx.parallel(units, [&](int64_t u) {
       const CellConv<T>& conv = all[u]->backward.conv;
       transpose_block(conv.out, s_.C, conv.pointwise, conv.out, all[u]->transposed, s_.C);
+      round_factors(s_.products, all[u]->pointwise_size(s_.C), all[u]->transposed);
     });
     ctx.parallel(std::ssize(sources_) * blocks_, [&](int64_t task, int64_t worker) {
       block(task / blocks_, task % blocks_, workers_[worker]);
@@ -202,6 +203,7 @@ class BackwardPass {
       const int64_t pixels = (last - first) * width;
       unit.gradient.rebuild(
           (n * unit.rows.positions + first) * width, pixels, unit.backward.y, worker.grad_y);
+      round_factors(s_.products, pixels * conv.out, worker.grad_y);
       if (unit.pointwise_partials) {
         depthwise_band<Taps>(worker.source,
                              conv,
@@ -213,6 +215,7 @@ class BackwardPass {
                              s_.C,
                              ones_,
                              worker.depthwise);
+        round_factors(s_.products, pixels * s_.C, worker.depthwise);
         T* to = unit.pointwise_partials + block * unit.pointwise_size(s_.C);
         cell_product<T>(s_.C,
                         conv.out,

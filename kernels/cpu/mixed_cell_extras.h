@@ -30,7 +30,7 @@ class SourceExtras {
       V* summed = sum.template plane<V>(c);
       gate<V>(source.layout(), source.template plane<V>(c), summed);
       for (const PoolBackward<T>& p : pools_)
-        p.template add<V>(n, c, source_.source.x, pools, summed);
+        p.template add<V>(n, c, source_.source.x.whole(), pools, summed);
       const NormalisedChannels<V> normalised(s_, source_.source, c);
       V total[2] = {};
       for (int64_t h = 0; h < s_.H; ++h) {
@@ -38,7 +38,12 @@ class SourceExtras {
         if (source_.initial.data) add_row(source_.initial, n, h, c, V::broadcast(1), row);
         for (const CellSkipBackward<T>& skip : source_.skips)
           add_row(skip.g, n, h, c, V::broadcast(skip.weight ? *skip.weight : 1), row);
-        if (sums) add_sums(n, h, c, row, normalised, total);
+        if (sums) {
+          with_kept(source_.source.x, [&](auto* x) {
+            add_sums(
+                x + (n * s_.H + h) * s_.W * source_.source.x.pitch + c, row, normalised, total);
+          });
+        }
         T* to = source_.grad.data + (n * s_.H + h) * s_.W * source_.grad.pitch + c;
         for (int64_t w = 0; w < s_.W; ++w) row[w].store(to + w * source_.grad.pitch);
       }
@@ -67,19 +72,15 @@ class SourceExtras {
     for (int64_t w = 0; w < s_.W; ++w) row[w] = fma(V::load(from + w * x.pitch), scale, row[w]);
   }
 
-  // total += the sums of the row, and of it times the normalised source.
-  template <typename V>
-  void add_sums(int64_t n,
-                int64_t h,
-                int64_t c,
+  // total += the sums of the row, and of it times the normalised source, whose row is at `x`.
+  template <typename V, typename Kept>
+  void add_sums(const Kept* x,
                 const V* row,
                 const NormalisedChannels<V>& normalised,
                 V (&total)[2]) const {
-    const Pixels<const T>& x = source_.source.x;
-    const T* from = x.data + (n * s_.H + h) * s_.W * x.pitch + c;
-    for (int64_t w = 0; w < s_.W; ++w) {
+    for (int64_t w = 0; w < s_.W; ++w, x += source_.source.x.pitch) {
       total[0] = total[0] + row[w];
-      total[1] = fma(row[w], normalised(V::load(from + w * x.pitch)), total[1]);
+      total[1] = fma(row[w], normalised(load_kept<V>(x)), total[1]);
     }
   }
 

@@ -9,12 +9,13 @@
 namespace oche::kernels {
 namespace {
 
-// Where the sums of one convolution's or pool's results lie.
+// What belongs to one convolution or pool besides its results.
 template <typename T>
 struct Measured {
   double* sums;  // of each image; nullptr: not wanted
   int64_t pixels, C;
   Moments<T> moments;
+  T* rounded = nullptr;  // pointwise weights, where factors are rounded
 };
 
 template <typename T>
@@ -34,13 +35,16 @@ class ForwardPass {
         band = std::max(band, band_rows(width) * width);
         out = std::max(out, c.conv.out);
         bytes += s_.N * ceil_div(s_.H, c.conv.stride) * width * c.conv.out * int64_t{sizeof(T)};
+        buffered_ = buffered_ || c.y.narrow;
+        if (rounds_factors<T>(s_.products))
+          measured_.back().rounded = carver_.template take<T>(s_.C * c.conv.out);
       }
       for (const CellPoolForward<T>& p : source.pools) {
         measure(ceil_div(s_.H, p.stride) * ceil_div(s_.W, p.stride), s_.C, p.moments);
         band = std::max(band, ceil_div(s_.W, p.stride));
       }
     }
-    streamed_ = bytes >= kStreamedBytes;
+    buffered_ = buffered_ || bytes >= kStreamedBytes;
     for (int worker = 0; worker < threads; ++worker) {
       workers_.push_back({Planes<T>(layout_, s_.C, carver_),
                           carver_.template take<T>(band * s_.C),
@@ -53,6 +57,7 @@ class ForwardPass {
 
   void run(CpuContext& ctx) {
     std::fill_n(ones_, s_.C, T(1));
+    round_weights();
     const auto count = static_cast<int64_t>(sources_.size());
     ctx.parallel(count * s_.N, [&](int64_t task, int64_t worker) {
       image(task / s_.N, task % s_.N, workers_[worker]);
@@ -76,6 +81,19 @@ class ForwardPass {
     measured_.push_back({sums, pixels, C, moments});
   }
 
+  void round_weights() const {
+    size_t next = 0;
+    for (const CellSourceForward<T>& source : sources_) {
+      for (const CellConvForward<T>& c : source.convs) {
+        T* const rounded = measured_[next++].rounded;
+        if (!rounded) continue;
+        std::copy_n(c.conv.pointwise, s_.C * c.conv.out, rounded);
+        round_factors(s_.products, s_.C * c.conv.out, rounded);
+      }
+      next += source.pools.size();
+    }
+  }
+
   // The sums of image n of the results that `next` counts.
   ImageSums sums_of(size_t next, int64_t n) const {
     const Measured<T>& m = measured_[next];
@@ -94,7 +112,9 @@ class ForwardPass {
       const GatherAxis columns = cell_axis(c.conv, s_.W);
       const ColumnTaps taps = layout_.taps(columns);
       with_taps(taps, [&](auto type) {
-        convolve<decltype(type)>(c, columns, taps, n, worker, sums_of(next, n));
+        const T* rounded = measured_[next].rounded;
+        const T* pointwise = rounded ? rounded : c.conv.pointwise;
+        convolve<decltype(type)>(c, pointwise, columns, taps, n, worker, sums_of(next, n));
       });
       ++next;
     }
@@ -105,6 +125,7 @@ class ForwardPass {
 
   template <typename Taps>
   void convolve(const CellConvForward<T>& c,
+                const T* pointwise,
                 const GatherAxis& columns,
                 const ColumnTaps& taps,
                 int64_t n,
@@ -112,23 +133,24 @@ class ForwardPass {
                 const ImageSums& sums) const {
     const GatherAxis rows = cell_axis(c.conv, s_.H);
     const int64_t width = columns.positions, step = band_rows(width);
-    Pixels<T> y{c.y.data + n * rows.positions * width * c.y.pitch, c.y.pitch};
+    StoredPixels<T> y = c.y.from(n * rows.positions * width * c.y.pitch);
     for (int64_t first = 0; first < rows.positions; first += step) {
       const int64_t last = std::min(rows.positions, first + step);
       depthwise_band<Taps>(
           worker.planes, c.conv, rows, columns, taps, first, last, s_.C, ones_, worker.depthwise);
       const int64_t pixels = (last - first) * width;
-      const Pixels<T> near = streamed_ ? Pixels<T>{worker.result, c.conv.out} : y;
+      round_factors(s_.products, pixels * s_.C, worker.depthwise);
+      const Pixels<T> near = buffered_ ? Pixels<T>{worker.result, c.conv.out} : y.whole();
       cell_product<T>(pixels,
                       c.conv.out,
                       s_.C,
                       {worker.depthwise, s_.C, 1},
-                      c.conv.pointwise,
+                      pointwise,
                       c.conv.out,
                       StoreRows<T>{near.data, near.pitch});
       if (sums.data) sums.add(first == 0, pixels, Pixels<const T>{near.data, near.pitch});
-      if (streamed_) stream_pixels(pixels, c.conv.out, near.data, y);
-      y.data += pixels * y.pitch;
+      if (buffered_) stream_pixels(pixels, c.conv.out, near.data, y);
+      y = y.from(pixels * y.pitch);
     }
   }
 
@@ -147,9 +169,9 @@ class ForwardPass {
         });
       });
       if (sums.data) sums.add(row == 0, width, Pixels<const T>{worker.result, s_.C});
-      if (p.y.data) {
-        T* y = p.y.data + (n * height + row) * width * p.y.pitch;
-        stream_pixels(width, s_.C, worker.result, Pixels<T>{y, p.y.pitch});
+      if (p.y.stored()) {
+        const StoredPixels<T> y = p.y.from((n * height + row) * width * p.y.pitch);
+        stream_pixels(width, s_.C, worker.result, y);
       }
     }
   }
@@ -158,7 +180,7 @@ class ForwardPass {
   const std::vector<CellSourceForward<T>>& sources_;
   Carver carver_;
   PlaneLayout layout_;
-  bool streamed_;
+  bool buffered_ = false;              // a band of results is written to its place in one go
   std::vector<Measured<T>> measured_;  // convolutions, then pools, source by source
   std::vector<Worker> workers_;
   T* ones_;  // the weights of a convolution that has none

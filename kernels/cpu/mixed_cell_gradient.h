@@ -53,13 +53,16 @@ class GradientOfNormalised {
   const Pixels<const T>& g() const { return incoming_.g; }
 
   // `count` pixels from pixel `begin` on of the results `y`, as (count, C).
-  void rebuild(int64_t begin, int64_t count, Pixels<const T> y, T* to) const {
-    for_channels<T>(0, C_, [&](auto tag, int64_t c) {
-      using V = typename decltype(tag)::type;
-      const Channels<V> gradient = channels<V>(c);
-      const T *from = g().data + begin * g().pitch + c, *yp = y.data + begin * y.pitch + c;
-      for (int64_t i = 0; i < count; ++i, from += g().pitch, yp += y.pitch)
-        gradient(V::load(from), V::load(yp)).store(to + i * C_ + c);
+  void rebuild(int64_t begin, int64_t count, const StoredPixels<const T>& y, T* to) const {
+    with_kept(y, [&](auto* data) {
+      for_channels<T>(0, C_, [&](auto tag, int64_t c) {
+        using V = typename decltype(tag)::type;
+        const Channels<V> gradient = channels<V>(c);
+        const T* from = g().data + begin * g().pitch + c;
+        const auto* kept = data + begin * y.pitch + c;
+        for (int64_t i = 0; i < count; ++i, from += g().pitch, kept += y.pitch)
+          gradient(V::load(from), load_kept<V>(kept)).store(to + i * C_ + c);
+      });
     });
   }
 

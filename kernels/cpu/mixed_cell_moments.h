@@ -54,9 +54,20 @@ struct ImageSums {
 // all images are through.
 constexpr int64_t kStreamedBytes = 32 << 20;
 
-// Writes `pixels` pixels, (pixels, C), to their place, past the caches where whole vectors fit.
+// Writes `pixels` pixels, (pixels, C), to their place, rounded where that is narrow; whole ones
+// past the caches where whole vectors fit.
 template <typename T>
-void stream_pixels(int64_t pixels, int64_t C, const T* from, Pixels<T> to) {
+void stream_pixels(int64_t pixels, int64_t C, const T* from, const StoredPixels<T>& to) {
+  if (to.narrow) {
+    if constexpr (std::is_same_v<T, float>) {
+      for_channels<T>(0, C, [&](auto tag, int64_t c) {
+        using V = typename decltype(tag)::type;
+        for (int64_t i = 0; i < pixels; ++i)
+          store_kept(V::load(from + i * C + c), to.narrow + i * to.pitch + c);
+      });
+    }
+    return;
+  }
   for_vector_ranges<T>(0, C, [&](auto tag, int64_t begin, int64_t end) {
     using V = typename decltype(tag)::type;
     const auto is_whole = [](auto bytes) { return bytes % sizeof(V) == 0; };

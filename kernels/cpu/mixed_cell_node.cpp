@@ -32,10 +32,12 @@ class Terms {
   T* scale(size_t k) { return scale_.data() + k * s_.C; }
   const T* scale(size_t k) const { return scale_.data() + k * s_.C; }
 
-  // How many of the terms from k on are read side by side.
+  // How many of the terms from k on are read side by side: of one kind of numbers.
   size_t group(size_t k) const {
+    const auto narrow = [&](size_t i) { return terms_[i].x.narrow != nullptr; };
     size_t n = 0;
-    while (n < kAtOnce && k + n < terms_.size() && !pooled(k + n)) ++n;
+    while (n < kAtOnce && k + n < terms_.size() && !pooled(k + n) && narrow(k + n) == narrow(k))
+      ++n;
     return n;
   }
   bool pooled(size_t k) const {
@@ -44,7 +46,7 @@ class Terms {
   // target(q, v) receives pixel q of row h of image n of the pooled term k, from channel c on.
   template <typename V, typename Target>
   void pooled_row(size_t k, int64_t n, int64_t h, int64_t c, const Target& target) const {
-    const Pixels<const T> x = terms_[k].x;
+    const Pixels<const T> x = terms_[k].x.whole();
     const CellPool pool =
         terms_[k].kind == CellTermKind::kMaxPool ? CellPool::kMax : CellPool::kAverage;
     pool_row<V>(pool, s_, 1, x.data + n * s_.H * s_.W * x.pitch + c, x.pitch, h, target);
@@ -84,24 +86,24 @@ void for_groups(const Terms<T>& terms, const Body& body) {
 }
 
 // y = (add ? y : 0) + the terms [k, k + kCount) over some pixels.
-template <int kCount, typename V, typename T>
+template <int kCount, typename V, typename Kept, typename T>
 void add_terms(
     const Terms<T>& terms, size_t k, bool add, int64_t begin, int64_t end, int64_t c, Pixels<T> y) {
   V mean[kCount], scale[kCount];
-  const T* x[kCount];
+  const Kept* x[kCount];
   int64_t pitch[kCount];
   for (int t = 0; t < kCount; ++t) {
     mean[t] = terms.template mean<V>(k + t, c);
     scale[t] = V::load(terms.scale(k + t) + c);
     pitch[t] = terms[k + t].x.pitch;
-    x[t] = terms[k + t].x.data + begin * pitch[t] + c;
+    x[t] = kept_as<Kept>(terms[k + t].x) + begin * pitch[t] + c;
   }
   T* to = y.data + begin * y.pitch + c;
   for (int64_t i = begin; i < end; ++i, to += y.pitch) {
     V sum = add ? V::load(to) : V{};
 #pragma GCC unroll 4
     for (int t = 0; t < kCount; ++t) {
-      sum = fma(V{V::load(x[t]).v - mean[t].v}, scale[t], sum);
+      sum = fma(V{load_kept<V>(x[t]).v - mean[t].v}, scale[t], sum);
       x[t] += pitch[t];
     }
     sum.store(to);
@@ -109,7 +111,7 @@ void add_terms(
 }
 
 // sums[t] += sum g * (x_t - mean_t) over some pixels.
-template <int kCount, typename V, typename T>
+template <int kCount, typename V, typename Kept, typename T>
 void reduce_terms(const Terms<T>& terms,
                   size_t k,
                   int64_t begin,
@@ -118,19 +120,19 @@ void reduce_terms(const Terms<T>& terms,
                   Pixels<const T> g,
                   V* sums) {
   V mean[kCount], sum[kCount] = {};
-  const T* x[kCount];
+  const Kept* x[kCount];
   int64_t pitch[kCount];
   for (int t = 0; t < kCount; ++t) {
     mean[t] = terms.template mean<V>(k + t, c);
     pitch[t] = terms[k + t].x.pitch;
-    x[t] = terms[k + t].x.data + begin * pitch[t] + c;
+    x[t] = kept_as<Kept>(terms[k + t].x) + begin * pitch[t] + c;
   }
   const T* from = g.data + begin * g.pitch + c;
   for (int64_t i = begin; i < end; ++i, from += g.pitch) {
     const V gv = V::load(from);
 #pragma GCC unroll 4
     for (int t = 0; t < kCount; ++t) {
-      sum[t] = fma(V{V::load(x[t]).v - mean[t].v}, gv, sum[t]);
+      sum[t] = fma(V{load_kept<V>(x[t]).v - mean[t].v}, gv, sum[t]);
       x[t] += pitch[t];
     }
   }
@@ -156,8 +158,10 @@ void reduce_image(
         using V = typename decltype(tag)::type;
         if (count > 0) {
           V part[kAtOnce];
-          with_count(count, [&](auto n_terms) {
-            reduce_terms<n_terms, V>(terms, k, begin, end, c, g, part);
+          with_kept(terms[k].x, [&]<typename Kept>(const Kept*) {
+            with_count(count, [&](auto n_terms) {
+              reduce_terms<n_terms, V, Kept>(terms, k, begin, end, c, g, part);
+            });
           });
           for (size_t t = 0; t < count; ++t)
             add_lanes(part[t], sum_of + static_cast<int64_t>(t) * s.C + c);
@@ -197,8 +201,10 @@ void cell_node_forward(CpuContext& ctx,
         for_channels<T>(0, s.C, [&](auto tag, int64_t c) {
           using V = typename decltype(tag)::type;
           if (count > 0) {
-            with_count(count, [&](auto n_terms) {
-              add_terms<n_terms, V>(terms, k, add, begin, end, c, y);
+            with_kept(terms[k].x, [&]<typename Kept>(const Kept*) {
+              with_count(count, [&](auto n_terms) {
+                add_terms<n_terms, V, Kept>(terms, k, add, begin, end, c, y);
+              });
             });
             return;
           }

@@ -13,7 +13,7 @@
 #include "kernels/cpu/blocks.h"
 #include "kernels/cpu/conv2d_gather.h"
 #include "kernels/cpu/conv2d_taps.h"
-#include "kernels/mixed_cell.h"
+#include "kernels/cpu/narrow.h"
 
 namespace oche::kernels {
 
@@ -230,23 +230,25 @@ struct NormalisedChannels {
 template <typename T>
 void load_source(const CellShape& s, const CellSource<T>& source, int64_t n, const Planes<T>& to) {
   const PlaneLayout& l = to.layout();
-  for_channels<T>(0, s.C, [&](auto tag, int64_t c) {
-    using V = typename decltype(tag)::type;
-    V* plane = to.template plane<V>(c);
-    const NormalisedChannels<V> normalised(s, source, c);
-    const T* x = source.x.data + n * s.H * s.W * source.x.pitch + c;
-    for (int64_t h = 0; h < s.H; ++h) {
-      for (int64_t residue = 0; residue < l.scale; ++residue) {
-        // the columns w with this residue, from the leftmost on
-        int64_t w = (residue - l.left % l.scale + l.scale) % l.scale;
-        const T* from = x + (h * s.W + w) * source.x.pitch;
-        for (V* p = plane + l.row(h) + l.column(w); w < s.W; w += l.scale) {
-          const V v = normalised(V::load(from));
-          *p++ = gated(v, v);
-          from += l.scale * source.x.pitch;
+  with_kept(source.x, [&](auto* data) {
+    for_channels<T>(0, s.C, [&](auto tag, int64_t c) {
+      using V = typename decltype(tag)::type;
+      V* plane = to.template plane<V>(c);
+      const NormalisedChannels<V> normalised(s, source, c);
+      const auto* x = data + n * s.H * s.W * source.x.pitch + c;
+      for (int64_t h = 0; h < s.H; ++h) {
+        for (int64_t residue = 0; residue < l.scale; ++residue) {
+          // the columns w with this residue, from the leftmost on
+          int64_t w = (residue - l.left % l.scale + l.scale) % l.scale;
+          const auto* from = x + (h * s.W + w) * source.x.pitch;
+          for (V* p = plane + l.row(h) + l.column(w); w < s.W; w += l.scale) {
+            const V v = normalised(load_kept<V>(from));
+            *p++ = gated(v, v);
+            from += l.scale * source.x.pitch;
+          }
         }
       }
-    }
+    });
   });
 }
 

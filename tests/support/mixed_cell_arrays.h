@@ -46,16 +46,20 @@ template <typename T>
 struct CellOutput {
   std::string name;
   std::vector<T> values;
-  double terms;  // of the longest sum
+  double terms;         // of the longest sum
+  bool narrow = false;  // rounded to bfloat16
 };
 template <typename T>
 using CellOutputs = std::vector<CellOutput<T>>;
 
-// Makes the arrays of a case, the same numbers for every T and Memory.
+// Makes the arrays of a case, the same numbers for every T and Memory. Weights of depthwise
+// convolutions, variances and sums are multiples of a power of two, so that the cases with rounded
+// products can be exact up to there. narrow: floats keep as bfloat16 what they can.
 template <typename T, typename Memory>
 class CellArrays {
  public:
-  explicit CellArrays(Memory& memory) : memory_(memory) {}
+  explicit CellArrays(Memory& memory, bool narrow = false)
+      : memory_(memory), narrow_(narrow && std::is_same_v<T, float>) {}
 
   T* values(int64_t n, double low, double high) {
     return memory_.put(as<T>(random_values(n, low, high, ++seed_)));
@@ -67,21 +71,44 @@ class CellArrays {
     for (double& x : v) x = std::floor(x) / 16;
     return {memory_.put(as<T>(v)) + beside.before, pitch};
   }
-  // Means that no such number equals.
+  // The same as they are kept; bfloat16 holds such numbers.
+  kernels::StoredPixels<const T> stored(int64_t pixels, int64_t C, Beside beside) {
+    const kernels::Pixels<const T> x = image(pixels, C, beside);
+    if constexpr (std::is_same_v<T, float>) {
+      if (!narrow_) return x;
+      std::vector<kernels::BFloat16> v;
+      for (float f : memory_.get(x.data - beside.before, pixels * x.pitch))
+        v.push_back(kernels::to_bfloat16(f));
+      return {memory_.put(v) + beside.before, x.pitch};
+    }
+    return x;
+  }
+  // Means that no such number equals; variances of 1/4, 1 and 4.
   kernels::Moments<const T> moments(int64_t C) {
     ref::Values mean = random_values(C, -16, 16, ++seed_);
     for (double& m : mean) m = (std::floor(m) + 0.5) / 16;
-    return {memory_.put(as<T>(mean)), values(C, 0.5, 2)};
+    ref::Values var = random_values(C, -1, 2, ++seed_);
+    for (double& v : var) v = std::ldexp(1.0, 2 * static_cast<int>(std::floor(v)));
+    return {memory_.put(as<T>(mean)), memory_.put(as<T>(var))};
   }
   // Sums over `pixels` numbers, or over channels too.
   T* sums(int64_t C, int64_t pixels) {
-    ref::Values v = random_values(C, -1, 1, ++seed_);
-    for (double& s : v) s = std::ldexp(s, std::ilogb(static_cast<double>(pixels)));
+    ref::Values v = random_values(C, -16, 16, ++seed_);
+    for (double& s : v) s = std::ldexp(std::floor(s), std::ilogb(static_cast<double>(pixels)) - 4);
     return memory_.put(as<T>(v));
+  }
+  // 1/4, 1/2 or 1.
+  T* mixture_weight() {
+    ref::Values v = random_values(1, -2, 1, ++seed_);
+    return memory_.put(std::vector<T>{static_cast<T>(std::exp2(std::floor(v[0])))});
   }
   kernels::CellConv<T> conv(const CellConvCase& c, int64_t C) {
     kernels::CellConv<T> conv{c.kernel, c.dilation, c.stride, c.offset, c.out};
-    if (c.depthwise) conv.depthwise = values(c.kernel * c.kernel * C, -0.5, 0.5);
+    if (c.depthwise) {
+      ref::Values taps = random_values(c.kernel * c.kernel * C, -32, 32, ++seed_);
+      for (double& t : taps) t = std::floor(t) / 64;
+      conv.depthwise = memory_.put(as<T>(taps));
+    }
     ref::Values pointwise = random_values(C * c.out, -1, 1, ++seed_);
     for (double& w : pointwise) w = std::ldexp(w, -std::ilogb(static_cast<double>(C)) / 2);
     conv.pointwise = memory_.put(as<T>(pointwise));
@@ -89,7 +116,7 @@ class CellArrays {
   }
   kernels::CellIncoming<T> incoming(int64_t pixels, int64_t C, bool weight, Beside beside = {}) {
     const kernels::Pixels<const T> g = image(pixels, C, beside);
-    return {g, weight ? values(1, 0.25, 1) : nullptr, sums(C, pixels), sums(C, pixels)};
+    return {g, weight ? mixture_weight() : nullptr, sums(C, pixels), sums(C, pixels)};
   }
 
   T* output(const std::string& name, int64_t n, double terms) {
@@ -98,6 +125,23 @@ class CellArrays {
       return CellOutput<T>{name, memory_.get(data, n), terms};
     });
     return data;
+  }
+  kernels::StoredPixels<T> stored_output(
+      const std::string& name, int64_t pixels, int64_t C, Beside beside, double terms) {
+    if constexpr (std::is_same_v<T, float>) {
+      if (narrow_) {
+        const int64_t pitch = beside.before + C + beside.after, n = pixels * pitch;
+        constexpr kernels::BFloat16 kNaN{0x7fc0};
+        kernels::BFloat16* data = memory_.put(std::vector<kernels::BFloat16>(n, kNaN));
+        read_.push_back([this, name, data, n, terms] {
+          std::vector<float> values;
+          for (kernels::BFloat16 v : memory_.get(data, n)) values.push_back(kernels::to_float(v));
+          return CellOutput<T>{name, values, terms, true};
+        });
+        return {data + beside.before, pitch};
+      }
+    }
+    return output(name, pixels, C, beside, terms);
   }
   kernels::Pixels<T> output(
       const std::string& name, int64_t pixels, int64_t C, Beside beside, double terms) {
@@ -112,6 +156,7 @@ class CellArrays {
 
  private:
   Memory& memory_;
+  const bool narrow_;
   uint32_t seed_ = 0;
   std::vector<std::function<CellOutput<T>()>> read_;
 };
@@ -127,13 +172,16 @@ std::vector<kernels::CellSourceForward<T>> forward_sources(CellArrays<T, Memory>
   std::vector<kernels::CellSourceForward<T>> sources;
   for (const CellSourceCase& from : c.sources) {
     kernels::CellSourceForward<T> source;
-    source.source.x = arrays.image(pixels(s), s.C, from.x);
-    if (from.moments) source.source.moments = arrays.moments(s.C);
+    if (from.moments) {
+      source.source = {arrays.stored(pixels(s), s.C, from.x), arrays.moments(s.C)};
+    } else {
+      source.source.x = arrays.image(pixels(s), s.C, from.x);
+    }
     for (const CellConvCase& f : from.convs) {
       const int64_t M = pixels(s, f.stride);
       const double terms = static_cast<double>(s.C * f.kernel * f.kernel);
       kernels::CellConvForward<T> conv{arrays.conv(f, s.C), {}, {}};
-      conv.y = arrays.output("y", M, f.out, f.y, terms);
+      conv.y = arrays.stored_output("y", M, f.out, f.y, terms);
       if (f.moments) {
         conv.moments = {arrays.output("mean", f.out, terms), arrays.output("var", f.out, terms)};
       }
@@ -141,7 +189,7 @@ std::vector<kernels::CellSourceForward<T>> forward_sources(CellArrays<T, Memory>
     }
     for (const CellPoolCase& f : from.pools) {
       kernels::CellPoolForward<T> pool{f.pool, f.stride, {}, {}};
-      if (f.y) pool.y = arrays.output("pooled", pixels(s, f.stride), s.C, f.beside, 1);
+      if (f.y) pool.y = arrays.stored_output("pooled", pixels(s, f.stride), s.C, f.beside, 1);
       if (f.moments)
         pool.moments = {arrays.output("pooled mean", s.C, 1), arrays.output("pooled var", s.C, 1)};
       source.pools.push_back(pool);
@@ -158,15 +206,18 @@ std::vector<kernels::CellSourceBackward<T>> backward_sources(CellArrays<T, Memor
   std::vector<kernels::CellSourceBackward<T>> sources;
   for (const CellSourceCase& from : c.sources) {
     kernels::CellSourceBackward<T> source;
-    source.source.x = arrays.image(pixels(s), s.C, from.x);
-    if (from.moments) source.source.moments = arrays.moments(s.C);
+    if (from.moments) {
+      source.source = {arrays.stored(pixels(s), s.C, from.x), arrays.moments(s.C)};
+    } else {
+      source.source.x = arrays.image(pixels(s), s.C, from.x);
+    }
     double terms = 1;
     for (const CellConvCase& f : from.convs) {
       const int64_t M = pixels(s, f.stride);
       terms += static_cast<double>(f.out * f.kernel * f.kernel);
       kernels::CellConvBackward<T> conv;
       conv.conv = arrays.conv(f, s.C);
-      conv.y = arrays.image(M, f.out, f.y);
+      conv.y = arrays.stored(M, f.out, f.y);
       conv.moments = arrays.moments(f.out);
       conv.incoming = arrays.incoming(M, f.out, f.weight, f.y);
       const auto across = static_cast<double>(M + f.out + f.kernel * f.kernel);
@@ -205,7 +256,10 @@ std::vector<kernels::CellTerm<T>> node_terms(CellArrays<T, Memory>& arrays, cons
   const auto K = static_cast<int64_t>(c.terms.size());
   std::vector<kernels::CellTerm<T>> terms;
   for (const CellTermCase& from : c.terms) {
-    kernels::CellTerm<T> term{from.kind, arrays.image(pixels(s), s.C, from.x), {}, 0};
+    kernels::CellTerm<T> term{from.kind, {}, {}, 0};
+    term.x = from.kind == kernels::CellTermKind::kNormalised
+                 ? arrays.stored(pixels(s), s.C, from.x)
+                 : kernels::StoredPixels<const T>(arrays.image(pixels(s), s.C, from.x));
     if (from.kind != kernels::CellTermKind::kIdentity) term.moments = arrays.moments(s.C);
     term.place = 2 * (K - static_cast<int64_t>(terms.size())) - 1;
     terms.push_back(term);
@@ -244,19 +298,19 @@ NodeReduceArguments<T> node_reduce_arguments(CellArrays<T, Memory>& arrays, cons
 // Each run makes the arrays of the case and gives them to `kernel`, called as the reference is.
 template <typename T, typename Memory, typename Kernel>
 CellOutputs<T> run_source_forward(Memory& memory, const CellSourcesCase& c, const Kernel& kernel) {
-  CellArrays<T, Memory> arrays(memory);
+  CellArrays<T, Memory> arrays(memory, c.narrow);
   kernel(c.shape, forward_sources(arrays, c));
   return arrays.read();
 }
 template <typename T, typename Memory, typename Kernel>
 CellOutputs<T> run_source_backward(Memory& memory, const CellSourcesCase& c, const Kernel& kernel) {
-  CellArrays<T, Memory> arrays(memory);
+  CellArrays<T, Memory> arrays(memory, c.narrow);
   kernel(c.shape, backward_sources(arrays, c));
   return arrays.read();
 }
 template <typename T, typename Memory, typename Kernel>
 CellOutputs<T> run_node_forward(Memory& memory, const CellNodeCase& c, const Kernel& kernel) {
-  CellArrays<T, Memory> arrays(memory);
+  CellArrays<T, Memory> arrays(memory, c.narrow);
   const auto terms = node_terms(arrays, c);
   const auto a = node_forward_arguments(arrays, c);
   kernel(c.shape, terms, a.weights, a.y);
@@ -264,7 +318,7 @@ CellOutputs<T> run_node_forward(Memory& memory, const CellNodeCase& c, const Ker
 }
 template <typename T, typename Memory, typename Kernel>
 CellOutputs<T> run_node_reduce(Memory& memory, const CellNodeCase& c, const Kernel& kernel) {
-  CellArrays<T, Memory> arrays(memory);
+  CellArrays<T, Memory> arrays(memory, c.narrow);
   const auto terms = node_terms(arrays, c);
   const auto a = node_reduce_arguments(arrays, c);
   kernel(c.shape, terms, a.g, a.sums, a.grad_weights);
@@ -339,8 +393,18 @@ double cell_error(const CellOutput<T>& got, const CellOutput<double>& want) {
   for (double v : want.values) {
     if (std::isfinite(v)) scale = std::max(scale, std::abs(v));
   }
+  // A bfloat16 is right if a number within rounding of the true one becomes it.
+  const auto is_rounded = [&](double v, double from) {
+    const double error = cell_tolerance<T>(want) * scale;
+    const auto narrow = [](double x) { return kernels::round_to_bfloat16(static_cast<float>(x)); };
+    return narrow(from - error) <= v && v <= narrow(from + error);
+  };
   std::vector<double> scaled_got, scaled_want;
-  for (T v : got.values) scaled_got.push_back(v / scale);
+  for (size_t i = 0; i < got.values.size(); ++i) {
+    double v = got.values[i];
+    if (got.narrow && i < want.values.size() && is_rounded(v, want.values[i])) v = want.values[i];
+    scaled_got.push_back(v / scale);
+  }
   for (double v : want.values) scaled_want.push_back(v / scale);
   return worst_error(scaled_got, scaled_want);
 }

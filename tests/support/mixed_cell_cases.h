@@ -43,6 +43,7 @@ struct CellSourceCase {
 struct CellSourcesCase {
   kernels::CellShape shape;
   std::vector<CellSourceCase> sources;
+  bool narrow = false;  // whether float keeps as bfloat16 what it can
 };
 
 struct CellTermCase {
@@ -54,6 +55,7 @@ struct CellNodeCase {
   std::vector<CellTermCase> terms;
   Beside y = {};  // and of its gradient
   bool grad_weights = true;
+  bool narrow = false;
 };
 
 inline std::string text(const kernels::CellShape& s) {
@@ -61,6 +63,7 @@ inline std::string text(const kernels::CellShape& s) {
 }
 inline std::string text(const CellSourcesCase& c) {
   std::string s = text(c.shape);
+  s += fmt::format(" products {}{}", static_cast<int>(c.shape.products), c.narrow ? " narrow" : "");
   for (const CellSourceCase& source : c.sources) {
     s += fmt::format("; source{} +{}+{}, {} pools, {} skips{}{}",
                      source.moments ? " normalised" : "",
@@ -83,8 +86,12 @@ inline std::string text(const CellSourcesCase& c) {
   return s;
 }
 inline std::string text(const CellNodeCase& c) {
-  return fmt::format(
-      "node {} +{}+{} of {} terms", text(c.shape), c.y.before, c.y.after, c.terms.size());
+  return fmt::format("node {} +{}+{} of {} terms{}",
+                     text(c.shape),
+                     c.y.before,
+                     c.y.after,
+                     c.terms.size(),
+                     c.narrow ? ", narrow" : "");
 }
 
 inline CellConvCase separable(int64_t C, int64_t kernel, int64_t dilation, int64_t stride) {
@@ -137,6 +144,41 @@ inline CellSourcesCase mids_case(kernels::CellShape shape) {
         {.moments = true, .convs = {separable(shape.C, kernel, 1, 1)}, .sums = true});
   }
   return c;
+}
+
+// Sources with rounded factors or narrow results, for float. Numbers of pixels are powers of two
+// and eps is 0, so that, with the numbers of CellArrays, all factors of pointwise products are what
+// they are in double: rounding cannot go two ways.
+inline std::vector<CellSourcesCase> reduced_cell_cases() {
+  using kernels::CellProducts;
+  std::vector<CellSourcesCase> cases;
+  for (int64_t C : {3, 5, 16, 32, 64}) {
+    const kernels::CellShape shape{2, 4, 8, C};
+    cases.push_back(state_case(shape, 1));
+    cases.push_back(state_case(shape, 2));
+    cases.push_back(mids_case(shape));
+  }
+  for (int64_t C : {16, 32, 64}) cases.push_back(mids_case({4, 16, 16, C}));  // several tiles
+  CellSourcesCase wide{{2, 4, 8, 16}, {{.moments = true, .convs = {separable(16, 7, 1, 1)}}}};
+  wide.sources[0].convs.push_back(separable(16, 3, 1, 1));
+  wide.sources[0].convs[1].out = 21;
+  cases.push_back(wide);
+
+  std::vector<CellSourcesCase> reduced;
+  size_t next = 0;
+  for (CellSourcesCase c : cases) {
+    c.shape.eps = 0;
+    const auto with = [&](CellProducts products, bool narrow) {
+      c.shape.products = products;
+      c.narrow = narrow;
+      reduced.push_back(c);
+    };
+    with(CellProducts::kTensorFloat32, next % 3 == 1);
+    with(CellProducts::kBFloat16, next % 3 != 1);
+    if (next % 3 == 2) with(CellProducts::kExact, true);
+    ++next;
+  }
+  return reduced;
 }
 
 inline std::vector<CellSourcesCase> cell_sources_cases() {
@@ -223,6 +265,7 @@ inline std::vector<CellNodeCase> cell_node_cases() {
     cases.push_back(all);
     all.y = {.before = 2 * C, .after = C};
     all.grad_weights = false;
+    all.narrow = true;
     cases.push_back(all);
   }
   cases.push_back(
@@ -240,6 +283,9 @@ inline std::vector<CellNodeCase> cell_node_cases() {
     for (int i = 0; i < 40; ++i) many.terms.push_back({kind});  // steps beyond those of DARTS
     cases.push_back(many);
   }
+  cases.push_back({.shape = {3, 16, 17, 16},
+                   .terms = {{CellTermKind::kNormalised}, {CellTermKind::kNormalised}},
+                   .narrow = true});
   return cases;
 }
 

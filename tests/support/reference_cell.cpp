@@ -41,14 +41,16 @@ Image strided(const CellShape& s, int64_t stride, int64_t channels) {
   return Image(s.N, (s.H + stride - 1) / stride, (s.W + stride - 1) / stride, channels);
 }
 
-template <typename T>
-void read(Pixels<const T> from, Image& to) {
+// References compute in double, so they keep nothing narrow; `from` is Pixels or StoredPixels.
+template <typename Stored>
+void read(const Stored& from, Image& to) {
   for (int64_t p = 0; p < to.pixels(); ++p) {
     for (int64_t c = 0; c < to.C; ++c) to.values[p * to.C + c] = from.data[p * from.pitch + c];
   }
 }
-template <typename T>
-void write(const Image& from, Pixels<T> to) {
+template <typename Stored>
+void write(const Image& from, const Stored& to) {
+  using T = std::remove_pointer_t<decltype(to.data)>;
   for (int64_t p = 0; p < from.pixels(); ++p) {
     for (int64_t c = 0; c < from.C; ++c)
       to.data[p * to.pitch + c] = static_cast<T>(from.values[p * from.C + c]);
@@ -88,6 +90,18 @@ Image normalised_source(const CellShape& s, const CellSource<T>& source) {
   read(source.x, x);
   normalise(source.moments, s.eps, x);
   return x;
+}
+
+// A factor of a pointwise product, as floats round it.
+double rounded(const CellShape& shape, double v) {
+  switch (shape.products) {
+    case kernels::CellProducts::kTensorFloat32:
+      return kernels::round_to_tf32(static_cast<float>(v));
+    case kernels::CellProducts::kBFloat16:
+      return kernels::round_to_bfloat16(static_cast<float>(v));
+    default:
+      return v;
+  }
 }
 
 double gated(double a, double b) {
@@ -224,9 +238,9 @@ void conv_backward(const CellShape& shape,
   for (int64_t p = 0; p < z.pixels(); ++p) {
     for (int64_t c = 0; c < x.C; ++c) {
       for (int64_t o = 0; o < conv.out; ++o) {
-        const double g = grad_y.values[p * conv.out + o];
-        grad_z.values[p * x.C + c] += conv.pointwise[c * conv.out + o] * g;
-        grad_pointwise[c * conv.out + o] += z.values[p * x.C + c] * g;
+        const double g = rounded(shape, grad_y.values[p * conv.out + o]);
+        grad_z.values[p * x.C + c] += rounded(shape, conv.pointwise[c * conv.out + o]) * g;
+        grad_pointwise[c * conv.out + o] += rounded(shape, z.values[p * x.C + c]) * g;
       }
     }
   }
@@ -276,7 +290,8 @@ void cell_source_forward(const CellShape& shape,
       for (int64_t p = 0; p < y.pixels(); ++p) {
         for (int64_t o = 0; o < y.C; ++o) {
           for (int64_t c = 0; c < x.C; ++c)
-            y.values[p * y.C + o] += f.conv.pointwise[c * y.C + o] * z.values[p * x.C + c];
+            y.values[p * y.C + o] += rounded(shape, f.conv.pointwise[c * y.C + o]) *
+                                     rounded(shape, z.values[p * x.C + c]);
         }
       }
       write(y, f.y);
