@@ -99,18 +99,23 @@ __device__ void add_outer_product(const TileThread& thread,
 // those that follow one another in its rows; where there are fewer than the block holds, several of
 // them share out the sum's index k.
 constexpr int kLeastVectors = 4, kFragments = 4;
+constexpr int kFragmentsOfBlock = kBlockSize / kWarpSize * kFragments;
 struct Fragment {
   int row, column, slice;
-  // Number i of the thread's, of a product of rows x columns fragments, both powers of two.
-  __device__ Fragment(int i, int rows, int columns) {
+  // Number i of the thread's, of a product of `count` fragments, `columns` side by side: both are
+  // powers of two.
+  __device__ Fragment(int i, int columns, int count) {
     const int number = static_cast<int>(threadIdx.x) / kWarpSize * kFragments + i;
-    const int within = number & (rows * columns - 1);
-    slice = number >> (__ffs(rows * columns) - 1);
+    const int within = number & (count - 1);
+    slice = number >> (__ffs(count) - 1);
     row = within >> (__ffs(columns) - 1);
     column = within & (columns - 1);
   }
   __device__ bool first_of_row() const { return column == 0; }
 };
+__device__ inline int fragment_slices(int count) {
+  return kFragmentsOfBlock >> (__ffs(count) - 1);
+}
 
 template <typename T>
 bool usual_vectors(const CellShape& s, int vectors) {
@@ -152,16 +157,17 @@ __device__ void multiply(const TileThread& thread,
     add_product<T>(thread, a, b, depth, sum);
   } else {
     using Cores = TensorCores<kProducts>;
-    const int pitch = Vec<T>::kWidth * tile_pitch(thread.vectors);
-    const int pitch_of_b = Vec<T>::kWidth * weights_pitch(kProducts, thread.vectors);
-    const int rows = thread.pixels() / Cores::kRows, columns = thread.vectors / 2;
+    const int vectors = fresh(thread.vectors);  // nothing of the below is kept from tile to tile
+    const int pitch = Vec<T>::kWidth * tile_pitch(vectors);
+    const int pitch_of_b = Vec<T>::kWidth * weights_pitch(kProducts, vectors);
+    const int columns = vectors / 2;
     const T *const left = &a[0][0], *const right = &b[0][0];
     Vec<T> product[kFragments] = {};
     for (int first = 0; first < depth; first += Cores::kDepth) {
       typename Cores::A of_a;
 #pragma unroll
       for (int i = 0; i < kFragments; ++i) {
-        const Fragment at(i, rows, columns);
+        const Fragment at(i, columns, kFragmentsOfBlock);
         if (i == 0 || at.first_of_row()) {
           of_a = Cores::load_a([&](int row, int k) {
             const int pixel = at.row * Cores::kRows + row;
@@ -179,7 +185,7 @@ __device__ void multiply(const TileThread& thread,
     T* const to = &through[0][0];
 #pragma unroll
     for (int i = 0; i < kFragments; ++i) {
-      const Fragment at(i, rows, columns);
+      const Fragment at(i, columns, kFragmentsOfBlock);
       Cores::visit_sum(product[i], [&](int row, int column, T value) {
         const int pixel = at.row * Cores::kRows + row;
         to[pixel * pitch + at.column * Cores::kColumns + column] = value;
@@ -205,15 +211,15 @@ __device__ void multiply_outer(const TileThread& thread,
     add_outer_product<T>(thread, OuterThread(thread.vectors), a, b, pixels, sum);
   } else {
     using Cores = TensorCores<kProducts>;
-    const int pitch = Vec<T>::kWidth * tile_pitch(thread.vectors);
-    const int rows = thread.vectors / 4, columns = thread.vectors / 2;
-    const int slices = kBlockSize / (thread.vectors * thread.vectors);
+    const int vectors = fresh(thread.vectors);
+    const int pitch = Vec<T>::kWidth * tile_pitch(vectors);
+    const int columns = vectors / 2, count = columns * vectors / 4;
     const T *const left = &a[0][0], *const right = &b[0][0];
-    for (int first = 0; first < pixels; first += slices * Cores::kDepth) {
+    for (int first = 0; first < pixels; first += fragment_slices(count) * Cores::kDepth) {
       typename Cores::A of_a;
 #pragma unroll
       for (int i = 0; i < kFragments; ++i) {
-        const Fragment at(i, rows, columns);
+        const Fragment at(i, columns, count);
         const auto pixel = [&](int k) {
           return first + at.slice * Cores::kDepth + along_columns<kProducts>(k);
         };
@@ -249,7 +255,7 @@ __device__ void merge_outer_product(const TileThread& thread,
     using Cores = TensorCores<kProducts>;
 #pragma unroll
     for (int i = 0; i < kFragments; ++i) {
-      const Fragment at(i, thread.vectors / 4, thread.vectors / 2);
+      const Fragment at(i, thread.vectors / 2, pairs / 8);
       Cores::visit_sum(sum[i], [&](int row, int column, T value) {
         const int r = at.row * Cores::kRows + row, c = at.column * Cores::kColumns + column;
         const int pair = at.slice * pairs + r / kWide * thread.vectors + c / kWide;

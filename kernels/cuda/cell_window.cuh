@@ -100,13 +100,14 @@ struct CellWindow {
     const int images = (rows.count + rows.height - 1) / rows.height;
     const int channel = thread.vector * Vec<T>::kWidth, pixels = images * (end - begin) * e.W;
     const Normalisation<T> normalised(x, channel, Vec<T>::kWidth, e.eps);
-    const int64_t first = (static_cast<int64_t>(image) * e.H + begin) * e.W * x.pitch + channel;
-    x.visit([&](const auto* from) {
+    x.visit([&](const auto* source) {
+      const auto* const from =
+          source + (static_cast<int64_t>(image) * e.H + begin) * e.W * x.pitch + channel;
 #pragma unroll 4
       for (int i = thread.group; i < pixels; i += thread.groups) {
         const int row = i / e.W;
-        const int64_t at = first + static_cast<int64_t>(i) * x.pitch;
-        const Vec<T> v = normalised(load_stored<true>(from + at, Vec<T>::kWidth));
+        const auto* const at = from + static_cast<int64_t>(i) * x.pitch;
+        const Vec<T> v = normalised(load_stored<true>(at, Vec<T>::kWidth));
         data[row * pitch + (i - row * e.W) * vectors + thread.vector] = gated(v, v);
       }
     });
