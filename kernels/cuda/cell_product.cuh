@@ -194,7 +194,7 @@ __device__ void multiply(const TileThread& thread,
     __syncthreads();
 #pragma unroll
     for (int i = 0; i < kPixelsOfThread; ++i) {
-      sum[i] = through[thread.pixel(i) * tile_pitch(thread.vectors) + thread.vector];
+      sum[i] = through[thread.pixel(i) * tile_pitch(vectors) + thread.vector];
     }
   }
 }

@@ -41,7 +41,7 @@ __device__ void fetch_transposed(const CellExtents& e,
                                  int pitch,
                                  Vec<T>* weights) {
   constexpr int kWide = Vec<T>::kWidth;
-  const int out = u.taps.out, side = thread.vectors * kWide;
+  const int out = u.taps.out, side = thread.vectors * kWide, row = pitch * kWide;
   T* const to = &weights[0][0];
   for (int i = static_cast<int>(threadIdx.x); i < side * thread.vectors; i += kBlockSize) {
     // Neighbouring threads read neighbouring outputs of a channel.
@@ -53,7 +53,7 @@ __device__ void fetch_transposed(const CellExtents& e,
                   load_channels<kVector, kWide>(u.taps.pointwise + from, out - first - o));
     }
 #pragma unroll
-    for (int j = 0; j < kWide; ++j) to[(o + j) * pitch * kWide + c] = v[j];
+    for (int j = 0; j < kWide; ++j) to[(o + j) * row + c] = v[j];
   }
 }
 
@@ -90,26 +90,32 @@ __device__ void rebuild(const BackwardUnit<T>& u,
   constexpr int kWide = Vec<T>::kWidth;
   const int o = first + thread.vector * kWide, count = u.taps.out - o;
   const Vec<T>* const constant = constants + thread.vector;
-  u.y.visit([&](const auto* of_y) {
+  const auto live = [&](int i) { return count > 0 && thread.pixel(i) < size; };
+  Vec<T> y[kPixelsOfThread] = {};
+  u.y.visit([&](const auto* from) {
 #pragma unroll
     for (int i = 0; i < kPixelsOfThread; ++i) {
-      Vec<T> value{};
-      if (count > 0 && thread.pixel(i) < size) {
-        const int64_t pixel = first_pixel + thread.pixel(i);
-        const Vec<T> g = load_channels<kVector, kWide>(u.g + pixel * u.pitch + o, count);
-        const Vec<T> y = load_stored<kVector>(of_y + pixel * u.y.pitch + o, count);
-#pragma unroll
-        for (int j = 0; j < kWide; ++j) {
-          if (j >= count) break;
-          const T deviation = y[j] - constant[2 * thread.vectors][j];
-          value[j] = constant[0][j] * (g[j] - constant[thread.vectors][j] -
-                                       deviation * constant[3 * thread.vectors][j]);
-        }
-      }
-      grad_y[thread.pixel(i) * tile_pitch(thread.vectors) + thread.vector] =
-          rounded(products, value);
+      const int64_t at = (first_pixel + thread.pixel(i)) * u.y.pitch + o;
+      if (live(i)) y[i] = load_stored<kVector>(from + at, count);
     }
   });
+#pragma unroll
+  for (int i = 0; i < kPixelsOfThread; ++i) {
+    Vec<T> value{};
+    if (live(i)) {
+      const T* const from = u.g + (first_pixel + thread.pixel(i)) * u.pitch + o;
+      const Vec<T> g = load_channels<kVector, kWide>(from, count);
+#pragma unroll
+      for (int j = 0; j < kWide; ++j) {
+        if (j >= count) break;
+        const T deviation = y[i][j] - constant[2 * thread.vectors][j];
+        value[j] = constant[0][j] * (g[j] - constant[thread.vectors][j] -
+                                     deviation * constant[3 * thread.vectors][j]);
+      }
+    }
+    const int to = thread.pixel(i) * tile_pitch(thread.vectors) + thread.vector;
+    grad_y[to] = rounded(products, value);
+  }
 }
 
 template <bool kVector, typename T>

@@ -63,19 +63,18 @@ struct TensorCores {
 
   // All lanes take part.
   __device__ static void multiply_add(Sum& sum, const A& a, const B& b) {
-#if defined(OCHE_CUDA_HOST) || !defined(__CUDA_ARCH__) || __CUDA_ARCH__ < 800
-    for (int r = 0; r < 2; ++r) {
-      for (int t = 0; t < 4; ++t) {
-        const uint32_t upper = __shfl_sync(kAllLanes, a.r[2 * r], 4 * group() + t);
-        const uint32_t lower = __shfl_sync(kAllLanes, a.r[2 * r + 1], 4 * group() + t);
-        const uint32_t left = __shfl_sync(kAllLanes, b.r[r], 8 * member() + t);
-        const uint32_t right = __shfl_sync(kAllLanes, b.r[r], 8 * member() + 4 + t);
-        for (int i = 0; i < kPacked; ++i) {
-          sum[0] = ::fma(element(upper, i), element(left, i), sum[0]);
-          sum[1] = ::fma(element(upper, i), element(right, i), sum[1]);
-          sum[2] = ::fma(element(lower, i), element(left, i), sum[2]);
-          sum[3] = ::fma(element(lower, i), element(right, i), sum[3]);
-        }
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ < 800
+    // What one lane holds of a row or a column moves at once.
+    for (int t = 0; t < 4; ++t) {
+      const uint64_t upper = __shfl_sync(kAllLanes, pair(a.r[0], a.r[2]), 4 * group() + t);
+      const uint64_t lower = __shfl_sync(kAllLanes, pair(a.r[1], a.r[3]), 4 * group() + t);
+      const uint64_t left = __shfl_sync(kAllLanes, pair(b.r[0], b.r[1]), 8 * member() + t);
+      const uint64_t right = __shfl_sync(kAllLanes, pair(b.r[0], b.r[1]), 8 * member() + 4 + t);
+      for (int i = 0; i < 2 * kPacked; ++i) {
+        sum[0] = ::fma(element(upper, i), element(left, i), sum[0]);
+        sum[1] = ::fma(element(upper, i), element(right, i), sum[1]);
+        sum[2] = ::fma(element(lower, i), element(left, i), sum[2]);
+        sum[3] = ::fma(element(lower, i), element(right, i), sum[3]);
       }
     }
 #else
@@ -109,9 +108,14 @@ struct TensorCores {
     if constexpr (kPacked == 1) return first;
     return first >> 16 | (std::bit_cast<uint32_t>(at(1)) & 0xffff0000u);
   }
-  __device__ static float element(uint32_t r, int i) {
-    if constexpr (kPacked == 2) r = i == 0 ? r << 16 : r & 0xffff0000u;
-    return std::bit_cast<float>(r);
+  __device__ static uint64_t pair(uint32_t first, uint32_t second) {
+    return uint64_t{second} << 32 | first;
+  }
+  // Element i of two registers.
+  __device__ static float element(uint64_t registers, int i) {
+    if constexpr (kPacked == 1)
+      return std::bit_cast<float>(static_cast<uint32_t>(registers >> 32 * i));
+    return to_float(BFloat16{static_cast<uint16_t>(registers >> 16 * i)});
   }
 };
 

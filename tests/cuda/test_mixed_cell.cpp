@@ -122,14 +122,15 @@ TEST_CASE("cuda: a cell's sources with rounded factors or narrow results", "[cud
   OCHE_CUDA_CONTEXT(ctx);
   for (const CellSourcesCase& c : reduced_cell_cases()) {
     CAPTURE(text(c));
-    check_cell_outputs(
-        outputs_in_every_order<float>(
-            ctx, [&](auto& memory) { return source_forward<float>(ctx, memory, c); }),
-        reference_source_forward(c));
-    check_cell_outputs(
-        outputs_in_every_order<float>(
-            ctx, [&](auto& memory) { return source_backward<float>(ctx, memory, c); }),
-        reference_source_backward(c));
+    const auto check = [&](const auto& run, const CellOutputs<double>& want) {
+      DeviceMemory memory(ctx);
+      const bool large = c.shape.H > 8;  // in one order, since the model shuffles lane by lane
+      check_cell_outputs(large ? run(memory) : outputs_in_every_order<float>(ctx, run), want);
+    };
+    check([&](auto& memory) { return source_forward<float>(ctx, memory, c); },
+          reference_source_forward(c));
+    check([&](auto& memory) { return source_backward<float>(ctx, memory, c); },
+          reference_source_backward(c));
   }
 }
 
