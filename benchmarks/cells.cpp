@@ -51,11 +51,6 @@ Tensor image(const Arguments& a, int64_t channels, DType dtype, uint32_t seed = 
   return sample({a["n"], a["h"], a["w"], channels}, dtype, -1, 1, seed);
 }
 
-template <typename T>
-void append(std::vector<T>& all, const std::vector<T>& more) {
-  all.insert(all.end(), more.begin(), more.end());
-}
-
 Compute primitive(std::string_view name, const Arguments& a, DType dtype) {
   const std::shared_ptr<nas::Primitive> op = nas::make_primitive(name, a["c"], a["stride"], dtype);
   const Tensor x = image(a, a["c"], dtype);
@@ -118,7 +113,8 @@ Compute cell(const Arguments& a, DType dtype) {
                                                               .channels_last = before,
                                                               .channels = a["c"],
                                                               .reduction = reduction,
-                                                              .fuse = a["fuse"] != 0},
+                                                              .fuse = a["fuse"] != 0,
+                                                              .precision = row_precision(a)},
                                              dtype);
   const Tensor x0 = image(a, before, dtype), x1 = image(a, before, dtype, 2);
   const Tensor alpha = sample({nas::edge_count(4), 8}, dtype, -1, 1, 2);
@@ -178,14 +174,18 @@ std::vector<Family> cell_families() {
          product({{{"n", 64}, {"h", 32}, {"w", 32}, {"c", 32}},
                   {{"n", 64}, {"h", 16}, {"w", 16}, {"c", 64}}},
                  {{{"reduction", 1}, {"backward", 1}}}));
+  const std::vector<Instance> reduced =
+      product(kStages, {{{"backward", 1}, {"precision", 1}}, {{"backward", 1}, {"precision", 2}}});
   cells = product(cells, {{{"fuse", 1}}, {{"fuse", 0}}});
+  append(cells, reduced);
   families.push_back(
       {.name = "cell",
        .group = "cell",
        .summary = std::string("four nodes of mixed edges; h and w of the input, c "
                               "within the cell; ") +
                   kFused + kSummary,
-       .parameters = image_parameters({{"reduction", 0, 0}, {"backward", 0, 0}, {"fuse", 1, 0}}),
+       .parameters = image_parameters(
+           {{"reduction", 0, 0}, {"backward", 0, 0}, {"fuse", 1, 0}, kPrecisionParameter}),
        .instances = cells,
        .make = engine_case(cell,
                            [](const Arguments& a) {

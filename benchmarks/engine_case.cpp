@@ -41,7 +41,9 @@ std::function<Case(const Arguments&, DType)> engine_case(
               const std::vector<Tensor> other =
                   build(a, single ? DType::kFloat64 : DType::kFloat32)();
               return {relative_difference(*result, other),
-                      a["backward"] == 0 ? kForwardTolerance : kBackwardTolerance,
+                      is_reduced(a)        ? kReducedTolerance
+                      : a["backward"] == 0 ? kForwardTolerance
+                                           : kBackwardTolerance,
                       single ? "the same in float64" : "the same in float32"};
             },
             .bytes = elements(a) * static_cast<double>(size_of(dtype)),
@@ -49,6 +51,13 @@ std::function<Case(const Arguments&, DType)> engine_case(
             .repeat = [=] { compute(); },
             .most_copies = 8};
   };
+}
+
+Precision row_precision(const Arguments& a) {
+  const int64_t precision = a["precision"];
+  if (precision >= std::ssize(kPrecisionNames))
+    throw std::invalid_argument("precision: expected 0 (fp32), 1 (tf32) or 2 (bf16)");
+  return static_cast<Precision>(precision);
 }
 
 double relative_difference(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "benchmarks/row.h"
+#include "engine/mixed_cell.h"
 #include "engine/nn.h"
 #include "engine/tensor.h"
 
@@ -20,6 +21,17 @@ using Compute = std::function<std::vector<Tensor>()>;
 // a relu or the winner of a maximum, a forward pass hardly changes, but one pixel's gradient does
 // entirely, and with it the gradients that sum over it.
 inline constexpr double kForwardTolerance = 1e-3, kBackwardTolerance = 0.1;
+
+// In reduced precision most relus and maxima near their kinks go either way.
+inline constexpr double kReducedTolerance = 0.5;
+
+// The last parameter of rows with fused cells, 0 fp32, 1 tf32, 2 bf16; f64 rows have all bits.
+inline constexpr Parameter kPrecisionParameter = {"precision", 0, 0};
+// Throws std::invalid_argument for others.
+Precision row_precision(const Arguments& a);
+inline bool is_reduced(const Arguments& a) {
+  return a.has("precision") && a["precision"] != 0;
+}
 
 // `build` sets the computation up for a row, which has a parameter `backward`, in one precision.
 // The row is checked against the other. `elements`: how many are read and written at least.
@@ -38,6 +50,11 @@ Tensor sample_labels(int64_t n, int64_t classes, uint32_t seed);
 std::vector<Tensor> with_gradients(const Tensor& y,
                                    const Tensor& g,
                                    const std::vector<Tensor>& inputs);
+
+template <typename T>
+void append(std::vector<T>& all, const std::vector<T>& more) {
+  all.insert(all.end(), more.begin(), more.end());
+}
 
 // The module's parameters, drawn from a fixed seed.
 std::vector<Tensor> initialised(Module& module);

@@ -31,6 +31,8 @@ SearchConfig config(const Arguments& a, DType dtype, std::string_view gradient) 
   c.dtype = dtype;
   c.gradient = gradient;
   c.fuse = a["fuse"] != 0;
+  const Precision precision = row_precision(a);
+  if (dtype == DType::kFloat32) c.precision = kPrecisionNames[static_cast<size_t>(precision)];
   // Alphas that differ, and alike in both precisions.
   c.alpha_init = 0.1;
   return c;
@@ -124,8 +126,9 @@ Case search_step(const Arguments& a, DType dtype, std::string_view gradient) {
             SearchConfig other = c;
             const bool single = dtype == DType::kFloat32;
             other.dtype = single ? DType::kFloat64 : DType::kFloat32;
+            other.precision = kPrecisionNames[0];
             return {relative_difference(first_step(c), first_step(other)),
-                    kBackwardTolerance,
+                    is_reduced(a) ? kReducedTolerance : kBackwardTolerance,
                     fmt::format("{}losses and gradient norm of a step in {}",
                                 is_quotient(c) ? "" : "alpha gradient, ",
                                 single ? "float64" : "float32")};
@@ -143,6 +146,7 @@ std::vector<Parameter> network_parameters(const std::vector<Parameter>& more = {
   std::vector<Parameter> all = kNetwork;
   all.insert(all.end(), more.begin(), more.end());
   all.push_back({"fuse", 1, 0});
+  all.push_back(kPrecisionParameter);
   return all;
 }
 
@@ -159,6 +163,10 @@ double network_elements(const Arguments& a) {
 std::vector<Family> network_families() {
   const auto both_ways = [](const std::vector<Instance>& instances) {
     return product(instances, {{{"fuse", 1}}, {{"fuse", 0}}});
+  };
+  const auto and_reduced = [](std::vector<Instance> instances, const Instance& base) {
+    append(instances, product({base}, {{{"precision", 1}}, {{"precision", 2}}}));
+    return instances;
   };
   const Instance small = {{"layers", 5}, {"channels", 8}, {"batch", 32}};
   return {
@@ -177,15 +185,17 @@ std::vector<Family> network_families() {
        .group = "network",
        .summary = "logits; backward:1: the loss and the gradients of all weights",
        .parameters = network_parameters({{"backward", 0, 0}}),
-       .instances =
+       .instances = and_reduced(
            both_ways({{}, {{"backward", 1}}, small, product({small}, {{{"backward", 1}}})[0]}),
+           {{"backward", 1}}),
        .make = engine_case(network, network_elements),
        .batch = "batch"},
       {.name = "search_step",
        .group = "search step",
        .summary = "an alpha and a weight step; order:1 first order, order:2 by finite difference",
        .parameters = network_parameters({{"order", 1}}),
-       .instances = both_ways({{}, {{"order", 2}}, small, product({small}, {{{"order", 2}}})[0]}),
+       .instances = and_reduced(
+           both_ways({{}, {{"order", 2}}, small, product({small}, {{{"order", 2}}})[0]}), {}),
        .make =
            [](const Arguments& a, DType dtype) {
              if (a["order"] > 2) throw std::invalid_argument("search_step: order is 1 or 2");
