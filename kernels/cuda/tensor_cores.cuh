@@ -78,12 +78,12 @@ struct TensorCores {
       }
     }
 #else
-#define OCHE_MMA(shape, type)                                  \
-  asm("mma.sync.aligned." shape ".row.col.f32." type "." type  \
-      ".f32 {%0, %1, %2, %3}, "                                \
-      "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"          \
-      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3]) \
-      : "r"(a.r[0]), "r"(a.r[1]), "r"(a.r[2]), "r"(a.r[3]), "r"(b.r[0]), "r"(b.r[1]))
+#define OCHE_MMA(shape, type)                                           \
+  asm volatile("mma.sync.aligned." shape ".row.col.f32." type "." type  \
+               ".f32 {%0, %1, %2, %3}, "                                \
+               "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"          \
+               : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3]) \
+               : "r"(a.r[0]), "r"(a.r[1]), "r"(a.r[2]), "r"(a.r[3]), "r"(b.r[0]), "r"(b.r[1]))
     if constexpr (kProducts == CellProducts::kTensorFloat32) {
       OCHE_MMA("m16n8k8", "tf32");
     } else {
