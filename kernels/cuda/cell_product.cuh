@@ -1,8 +1,7 @@
 // The matrix products of a fused cell: tiles in shared memory, sums in registers.
-//   add_product, add_outer_product  by each thread for itself, of any factors
-//   multiply, multiply_outer, merge_outer_product  of kProducts: the same where these are exact,
-//   and
-//                                   for rounded factors on tensor cores, a warp at a time
+//   add_product, add_outer_product       each thread for itself, of any factors
+//   multiply, multiply_outer             of kProducts: these two where they are exact; of rounded
+//                                        factors on tensor cores, a warp at a time
 // Factors are rounded when they are written to shared memory.
 #pragma once
 
@@ -95,9 +94,9 @@ __device__ void add_outer_product(const TileThread& thread,
   }
 }
 
-// On tensor cores a tile has at least 16 channels. A warp has kFragments fragments of the product,
-// those that follow one another in its rows; where there are fewer than the block holds, several of
-// them share out the sum's index k.
+// On tensor cores a tile has at least 16 channels. A warp has kFragments fragments of 16 x 8 of a
+// product, those that follow one another in its rows; where a product has fewer than the block
+// holds, several warps share out the index of its sums.
 constexpr int kLeastVectors = 4, kFragments = 4;
 constexpr int kFragmentsOfBlock = kBlockSize / kWarpSize * kFragments;
 struct Fragment {
@@ -117,6 +116,7 @@ __device__ inline int fragment_slices(int count) {
   return kFragmentsOfBlock >> (__ffs(count) - 1);
 }
 
+// True iff such tiles can be multiplied as `s` asks.
 template <typename T>
 bool usual_vectors(const CellShape& s, int vectors) {
   return products_of<T>(s) == CellProducts::kExact || vectors >= kLeastVectors;

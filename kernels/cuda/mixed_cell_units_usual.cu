@@ -172,7 +172,7 @@ __global__ void __launch_bounds__(kBlockSize, 2)
     store_grad_z<true>(u, thread, first, size, e.C, thread.vector * kWide, grad_z);
     if constexpr (kProducts == CellProducts::kExact) add_to_products();
     if (u.wants_depthwise) {
-      if constexpr (kProducts == CellProducts::kExact) {
+      if constexpr (kProducts == CellProducts::kExact) {  // else it has come through there
         __syncthreads();
 #pragma unroll
         for (int i = 0; i < kPixelsOfThread; ++i) {

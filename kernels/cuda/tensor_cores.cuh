@@ -78,18 +78,19 @@ struct TensorCores {
       }
     }
 #else
-#define OCHE_MMA(shape, type)                                           \
-  asm volatile("mma.sync.aligned." shape ".row.col.f32." type "." type  \
-               ".f32 {%0, %1, %2, %3}, "                                \
-               "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"          \
-               : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3]) \
-               : "r"(a.r[0]), "r"(a.r[1]), "r"(a.r[2]), "r"(a.r[3]), "r"(b.r[0]), "r"(b.r[1]))
     if constexpr (kProducts == CellProducts::kTensorFloat32) {
-      OCHE_MMA("m16n8k8", "tf32");
+      asm volatile(
+          "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+          "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+          : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+          : "r"(a.r[0]), "r"(a.r[1]), "r"(a.r[2]), "r"(a.r[3]), "r"(b.r[0]), "r"(b.r[1]));
     } else {
-      OCHE_MMA("m16n8k16", "bf16");
+      asm volatile(
+          "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+          "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+          : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+          : "r"(a.r[0]), "r"(a.r[1]), "r"(a.r[2]), "r"(a.r[3]), "r"(b.r[0]), "r"(b.r[1]));
     }
-#undef OCHE_MMA
 #endif
   }
 
