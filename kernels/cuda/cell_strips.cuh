@@ -27,11 +27,12 @@ struct CellStrip {
 };
 
 // The pixels of a strip at `from`, `pitch` apart; 0 where there is none.
-template <bool kVector, typename T>
-__device__ void load_pixels(Vec<T> (&v)[kStrip], const T* from, int pitch, int width, int count) {
+template <bool kVector, typename T, typename Stored>
+__device__ void load_pixels(
+    Vec<T> (&v)[kStrip], const Stored* from, int pitch, int width, int count) {
 #pragma unroll
   for (int k = 0; k < kStrip; ++k) {
-    v[k] = k < width ? load_channels<kVector, Vec<T>::kWidth>(from + k * pitch, count) : Vec<T>{};
+    v[k] = k < width ? load_stored<kVector>(from + k * pitch, count) : Vec<T>{};
   }
 }
 

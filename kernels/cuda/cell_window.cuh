@@ -100,14 +100,17 @@ struct CellWindow {
     const int images = (rows.count + rows.height - 1) / rows.height;
     const int channel = thread.vector * Vec<T>::kWidth, pixels = images * (end - begin) * e.W;
     const Normalisation<T> normalised(x, channel, Vec<T>::kWidth, e.eps);
-    const T* const from =
-        x.data + (static_cast<int64_t>(image) * e.H + begin) * e.W * x.pitch + channel;
+    x.visit([&](const auto* source) {
+      const auto* const from =
+          source + (static_cast<int64_t>(image) * e.H + begin) * e.W * x.pitch + channel;
 #pragma unroll 4
-    for (int i = thread.group; i < pixels; i += thread.groups) {
-      const int row = i / e.W;
-      const Vec<T> v = normalised(Vec<T>::load(from + static_cast<int64_t>(i) * x.pitch));
-      data[row * pitch + (i - row * e.W) * vectors + thread.vector] = gated(v, v);
-    }
+      for (int i = thread.group; i < pixels; i += thread.groups) {
+        const int row = i / e.W;
+        const auto* const at = from + static_cast<int64_t>(i) * x.pitch;
+        const Vec<T> v = normalised(load_stored<true>(at, Vec<T>::kWidth));
+        data[row * pitch + (i - row * e.W) * vectors + thread.vector] = gated(v, v);
+      }
+    });
   }
 };
 
@@ -145,7 +148,7 @@ __device__ void load_strip(
 
 // z of the thread's strips of a tile, for taps of more than a pixel. What it needs, it computes
 // anew: its arguments are all that a caller keeps for it.
-template <typename T>
+template <CellProducts kProducts, typename T>
 __device__ __attribute__((noinline)) void convolve_again(const CellExtents& e,
                                                          const CellTaps<T>& taps,
                                                          const Vec<T>* window,
@@ -171,13 +174,13 @@ __device__ __attribute__((noinline)) void convolve_again(const CellExtents& e,
                   Vec<T>::load(taps.depthwise + tap * e.C + channel),
                   sum);
       }
-      z[(at.pixel + k) * tile_pitch(taps.vectors) + thread.vector] = sum;
+      z[(at.pixel + k) * tile_pitch(taps.vectors) + thread.vector] = rounded(kProducts, sum);
     }
   });
 }
 
-// z of a tile, whose rows are given as well.
-template <typename T>
+// z of a tile, whose rows are given as well: a factor of kProducts.
+template <CellProducts kProducts, typename T>
 __device__ void convolve(const CellExtents& e,
                          const CellWindow<T>& window,
                          const CellTaps<T>& taps,
@@ -220,12 +223,12 @@ __device__ void convolve(const CellExtents& e,
       V* const to = z + at.pixel * tile_pitch(thread.vectors) + thread.vector;
 #pragma unroll
       for (int k = 0; k < kStrip; ++k) {
-        if (k < at.width) to[k * tile_pitch(thread.vectors)] = sums[k];
+        if (k < at.width) to[k * tile_pitch(thread.vectors)] = rounded(kProducts, sums[k]);
       }
       if (Fixed::kTaps > 1) again |= any_nan(sums);
     });
   });
-  if (again) convolve_again(e, taps, window.data, window.begin, tile, z);
+  if (again) convolve_again<kProducts>(e, taps, window.data, window.begin, tile, z);
 }
 
 }  // namespace oche::kernels::cuda

@@ -5,9 +5,7 @@
 
 #include <vector>
 
-#include "kernels/cuda/channels.cuh"
-#include "kernels/cuda/tables.cuh"
-#include "kernels/mixed_cell.h"
+#include "kernels/cuda/cell_view.cuh"
 
 namespace oche::kernels::cuda {
 
@@ -85,9 +83,11 @@ struct CellExtents {
         H(static_cast<int>(s.H)),
         W(static_cast<int>(s.W)),
         C(static_cast<int>(s.C)),
+        products(s.products),
         eps(s.eps) {}
   int64_t N;
   int H, W, C;
+  CellProducts products;
   double eps;
 };
 inline int64_t cell_pixels(const CellShape& s, int64_t stride = 1) {
@@ -102,42 +102,6 @@ struct CellPixel {
     column = static_cast<int>(take(i, columns));
     row = static_cast<int>(take(i, rows));
     n = i;
-  }
-};
-
-// An image as it is normalised where it is read; mean nullptr: as it is.
-template <typename T>
-struct CellView {
-  const T *data = nullptr, *mean = nullptr, *var = nullptr;
-  int pitch = 0;
-
-  CellView() = default;
-  CellView(Pixels<const T> x, Moments<const T> m)
-      : data(x.data), mean(m.mean), var(m.var), pitch(static_cast<int>(x.pitch)) {}
-};
-
-template <typename T>
-__device__ T inverse_deviation(T var, double eps) {
-  return 1 / std::sqrt(var + static_cast<T>(eps));
-}
-
-// The normalisation of the `count` channels from `channel` on.
-template <typename T>
-struct Normalisation {
-  Vec<T> mean, rstd;
-
-  __device__ Normalisation(const CellView<T>& x, int channel, int count, double eps) {
-#pragma unroll
-    for (int j = 0; j < Vec<T>::kWidth; ++j) {
-      const bool some = x.mean && j < count;
-      mean[j] = some ? x.mean[channel + j] : T(0);
-      rstd[j] = some ? inverse_deviation(x.var[channel + j], eps) : T(1);
-    }
-  }
-  __device__ Vec<T> operator()(Vec<T> x) const {
-#pragma unroll
-    for (int j = 0; j < Vec<T>::kWidth; ++j) x[j] = (x[j] - mean[j]) * rstd[j];
-    return x;
   }
 };
 
@@ -180,7 +144,7 @@ __device__ Vec<T> depthwise_at(const CellExtents& e,
       const int w = at.column * taps.stride + taps.offset + s * taps.dilation;
       if (w < 0 || w >= e.W) continue;
       const int64_t from = ((at.n * e.H + h) * e.W + w) * x.pitch + channel;
-      Vec<T> v = normalised(load_channels<kVector, kWide>(x.data + from, count));
+      Vec<T> v = normalised(x.template load<kVector>(from, count));
       v = gated(v, v);
       if (!taps.depthwise) return v;
       const int64_t tap = static_cast<int64_t>(r * taps.kernel + s) * e.C + channel;
@@ -201,8 +165,7 @@ struct PoolReach {
 // The value of a pool at a pixel of its output; of a maximum, also which of the nine taps it is.
 template <bool kVector, typename T>
 __device__ Vec<T> pooled_at(const CellExtents& e,
-                            const T* x,
-                            int64_t pitch,
+                            const CellView<T>& x,
                             CellPool pool,
                             int stride,
                             const CellPixel& at,
@@ -215,8 +178,8 @@ __device__ Vec<T> pooled_at(const CellExtents& e,
   bool first = true;
   for (int h = rows.begin; h < rows.end; ++h) {
     for (int w = columns.begin; w < columns.end; ++w) {
-      const Vec<T> v =
-          load_channels<kVector, kWide>(x + ((at.n * e.H + h) * e.W + w) * pitch + channel, count);
+      const int64_t from = ((at.n * e.H + h) * e.W + w) * x.pitch + channel;
+      const Vec<T> v = x.template load<kVector>(from, count);
       const int tap = (h - at.row * stride + 1) * 3 + w - at.column * stride + 1;
 #pragma unroll
       for (int j = 0; j < kWide; ++j) {
@@ -236,6 +199,24 @@ __device__ Vec<T> pooled_at(const CellExtents& e,
     for (int j = 0; j < kWide; ++j) value[j] /= size;
   }
   return value;
+}
+
+// The products of a kernel of T: those of double are exact.
+template <typename T>
+CellProducts products_of(const CellShape& s) {
+  return std::is_same_v<T, float> ? s.products : CellProducts::kExact;
+}
+// visit(products_of() as a type).
+template <typename T, typename Visit>
+void with_products(const CellShape& s, const Visit& visit) {
+  using enum CellProducts;
+  if constexpr (std::is_same_v<T, float>) {
+    if (s.products == kTensorFloat32) {
+      return visit(std::integral_constant<CellProducts, kTensorFloat32>{});
+    }
+    if (s.products == kBFloat16) return visit(std::integral_constant<CellProducts, kBFloat16>{});
+  }
+  visit(std::integral_constant<CellProducts, kExact>{});
 }
 
 // What a launch works on, up to a limit that keeps its parameters within 4 KiB.

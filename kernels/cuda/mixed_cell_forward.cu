@@ -36,9 +36,10 @@ __device__ void convolve_any(const CellExtents& e,
         const CellPixel pixel(at.first + p, at.tiles.rows, at.tiles.columns);
         value = depthwise_at<kVector>(e, u.x, u.taps, normalised, pixel, channel, count);
       }
-      z[p * tile_pitch(thread.vectors) + thread.vector] = value;
+      z[p * tile_pitch(thread.vectors) + thread.vector] = rounded(e.products, value);
     }
-    fetch_weights<kVector>(u.taps, thread, e.C, chunk, depth, at.begin, weights);
+    fetch_weights<kVector>(
+        u.taps, thread, e.C, chunk, depth, at.begin, e.products, thread.vectors, weights);
     __syncthreads();
     add_product<T>(thread, z, weights, depth, sum);
   }
@@ -76,8 +77,9 @@ std::vector<ForwardUnit<T>> forward_units(const CellShape& s,
                                           const std::vector<CellSourceForward<T>>& sources,
                                           CellWorkspace& workspace) {
   std::vector<ForwardUnit<T>> units;
-  const auto add = [&](ForwardUnit<T> u, Pixels<T> y, Moments<T> moments) {
-    u.y = y.data;
+  const auto add = [&](ForwardUnit<T> u, StoredPixels<T> y, Moments<T> moments) {
+    u.narrow = y.narrow != nullptr;
+    u.y = u.narrow ? static_cast<void*>(y.narrow) : y.data;
     u.pitch = static_cast<int>(y.pitch);
     u.mean = moments.mean;
     u.var = moments.var;
@@ -100,7 +102,7 @@ std::vector<ForwardUnit<T>> forward_units(const CellShape& s,
     u.taps = CellTaps<T>();
     u.taps.out = static_cast<int>(s.C);
     for (const auto& f : source.pools) {
-      u.pool = static_cast<short>(f.pool);
+      u.pool = static_cast<int8_t>(f.pool);
       u.taps.stride = static_cast<short>(f.stride);
       add(u, f.y, f.moments);
     }
@@ -111,9 +113,9 @@ std::vector<ForwardUnit<T>> forward_units(const CellShape& s,
 template <typename T>
 bool whole_vectors(const CellShape& s, const ForwardUnit<T>& u) {
   constexpr int kWide = kWidth<T>;
-  return s.C % kWide == 0 && u.taps.out % kWide == 0 && u.x.pitch % kWide == 0 &&
-         (!u.y || u.pitch % kWide == 0) &&
-         aligned<kWide>(u.x.data, u.taps.depthwise, u.taps.pointwise, u.y);
+  return s.C % kWide == 0 && u.taps.out % kWide == 0 && u.x.whole_vectors() &&
+         (!u.y || aligned_pixels<T>(u.y, u.narrow, u.pitch)) &&
+         aligned<kWide>(u.taps.depthwise, u.taps.pointwise);
 }
 
 // What the kernel for usual convolutions asks for, for a unit and those that follow it.
@@ -128,8 +130,10 @@ size_t shared_bytes(const CellShape& s, const ForwardUnit<T>* u) {
   const int vectors = u->taps.vectors;
   const CellExtents e(s);
   const int rows = window_rows(tiles_of(s, *u), e.H, u->taps.stride, low, high);
+  const CellProducts products = products_of<T>(s);
+  const int weights = weights_rows<T>(products, vectors, e.C) * weights_pitch(products, vectors);
   return tile_bytes(vectors) +
-         16 * static_cast<size_t>(vectors * e.C + window_vectors(rows, e.W, e.C / kWidth<T>));
+         16 * static_cast<size_t>(weights + window_vectors(rows, e.W, e.C / kWidth<T>));
 }
 template <typename T>
 bool fits(const CudaContext& ctx, const CellShape& s, const ForwardUnit<T>* u) {
@@ -139,8 +143,8 @@ template <typename T>
 bool usual(const CudaContext& ctx, const CellShape& s, const ForwardUnit<T>& u) {
   if (!whole_vectors(s, u)) return false;
   if (u.pool >= 0) return true;
-  return usual_taps(u.taps) && tiles_of(s, u).tall > 0 && s.C <= u.taps.vectors * kWidth<T> &&
-         fits(ctx, s, &u);
+  return usual_taps(u.taps) && usual_vectors<T>(s, u.taps.vectors) && tiles_of(s, u).tall > 0 &&
+         s.C <= u.taps.vectors * kWidth<T> && fits(ctx, s, &u);
 }
 
 // Puts convolutions of the same source and the same tiles behind one another, in groups of up to

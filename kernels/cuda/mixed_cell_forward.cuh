@@ -13,11 +13,14 @@ template <typename T>
 struct ForwardUnit {
   CellView<T> x;
   CellTaps<T> taps;
-  T *y = nullptr, *mean = nullptr, *var = nullptr;  // nullptr: not wanted
-  int pitch = 0;                                    // of y
+  void* y = nullptr;                  // nullptr: not wanted
+  T *mean = nullptr, *var = nullptr;  // the same
+  int pitch = 0;                      // of y
   int n = 0;  // blocks: tiles of pixels * chunks of channels; 0 of those that follow another
-  unsigned sums = 0;            // where its partial sums lie, in lines of the workspace
-  short pool = -1, follow = 0;  // a CellPool, or a convolution
+  unsigned sums = 0;    // where its partial sums lie, in lines of the workspace
+  int8_t pool = -1;     // a CellPool, or a convolution
+  bool narrow = false;  // y is of bfloat16
+  short follow = 0;
 };
 // Partial sums, (tiles, 3, out): sums and squares around the third.
 constexpr int kLine = 64 / sizeof(double);
@@ -26,8 +29,8 @@ __device__ double* sums_of(const ForwardUnit<T>& u, double* workspace) {
   return workspace + static_cast<int64_t>(u.sums) * kLine;
 }
 
-// The pointwise weights of `depth` channels from `chunk` on for a chunk of outputs, to shared
-// memory.
+// The pointwise weights of `depth` channels from `chunk` on for a chunk of outputs, to rows of
+// `pitch` vectors in shared memory: a factor of `products`.
 template <bool kVector, typename T>
 __device__ void fetch_weights(const CellTaps<T>& taps,
                               const TileThread& thread,
@@ -35,14 +38,16 @@ __device__ void fetch_weights(const CellTaps<T>& taps,
                               int chunk,
                               int depth,
                               int first_out,
+                              CellProducts products,
+                              int pitch,
                               Vec<T>* weights) {
   constexpr int kWide = Vec<T>::kWidth;
   const int out = first_out + thread.vector * kWide;
   for (int d = thread.group; d < depth; d += thread.groups) {
     const bool inside = chunk + d < channels && out < taps.out;
     const T* const from = taps.pointwise + static_cast<int64_t>(chunk + d) * taps.out + out;
-    weights[d * thread.vectors + thread.vector] =
-        inside ? load_channels<kVector, kWide>(from, taps.out - out) : Vec<T>{};
+    const Vec<T> v = inside ? load_channels<kVector, kWide>(from, taps.out - out) : Vec<T>{};
+    weights[d * pitch + thread.vector] = rounded(products, v);
   }
 }
 
@@ -76,11 +81,14 @@ __device__ void leave(const ForwardUnit<T>& u,
   const int out = u.taps.out, channel = at.begin + thread.vector * kWide, count = out - channel;
   const auto live = [&](int i) { return count > 0 && thread.pixel(i) < at.size; };
   if (u.y) {
+    visit_stored<T>(u.y, u.narrow, [&](auto* data) {
 #pragma unroll
-    for (int i = 0; i < kPixelsOfThread; ++i) {
-      if (!live(i)) continue;
-      store_channels<kVector>(y[i], u.y + (at.first + thread.pixel(i)) * u.pitch + channel, count);
-    }
+      for (int i = 0; i < kPixelsOfThread; ++i) {
+        if (!live(i)) continue;
+        const int64_t to = (at.first + thread.pixel(i)) * u.pitch + channel;
+        store_stored<kVector>(y[i], data + to, count);
+      }
+    });
   }
   if (!u.mean) return;  // all threads
   CU_SHARED(V, centre, kMostVectors);
@@ -160,14 +168,8 @@ __device__ void pool_tile(const CellExtents& e,
   for (int i = 0; i < kPixelsOfThread; ++i) {
     if (count <= 0 || at.thread.pixel(i) >= at.size) continue;
     const CellPixel pixel(at.first + at.thread.pixel(i), at.tiles.rows, at.tiles.columns);
-    y[i] = pooled_at<kVector>(e,
-                              u.x.data,
-                              u.x.pitch,
-                              static_cast<CellPool>(u.pool),
-                              u.taps.stride,
-                              pixel,
-                              channel,
-                              count);
+    const auto pool = static_cast<CellPool>(u.pool);
+    y[i] = pooled_at<kVector>(e, u.x, pool, u.taps.stride, pixel, channel, count);
   }
   leave<kVector>(u, at, workspace, y);
 }

@@ -6,7 +6,7 @@
 namespace oche::kernels::cuda {
 namespace {
 
-template <typename T>
+template <CellProducts kProducts, typename T>
 __global__ void __launch_bounds__(kBlockSize, 2)
     cell_source_forward_usual_kernel(const __grid_constant__ ForwardTable<T> table,
                                      const __grid_constant__ CellExtents e,
@@ -22,6 +22,8 @@ __global__ void __launch_bounds__(kBlockSize, 2)
     const TileThread& thread = at.thread;
     V* const z = dynamic_shared<V>();
     V* const weights = z + thread.pixels() * tile_pitch(thread.vectors);
+    const int depth = weights_rows<T>(kProducts, thread.vectors, e.C);
+    const int pitch = weights_pitch(kProducts, thread.vectors);
     const TileRows rows(at.tiles, at.tile, at.size);
     int low = u->taps.offset, high = low;
     for (int k = 0; k <= u->follow; ++k) {
@@ -30,15 +32,15 @@ __global__ void __launch_bounds__(kBlockSize, 2)
       low = taps.offset < low ? taps.offset : low;
       high = end > high ? end : high;
     }
-    const CellWindow<T> window(e, rows, u->taps.stride, low, high, weights + thread.vectors * e.C);
+    const CellWindow<T> window(e, rows, u->taps.stride, low, high, weights + pitch * depth);
     window.fetch(e, u->x, thread, rows, at.tiles.image(at.tile));
     for (int k = 0; k <= u->follow; ++k) {
       __syncthreads();  // the convolution before has been read
-      convolve(e, window, u[k].taps, thread, rows, at.tile, z);
-      fetch_weights<true>(u[k].taps, thread, e.C, 0, e.C, at.begin, weights);
+      convolve<kProducts>(e, window, u[k].taps, thread, rows, at.tile, z);
+      fetch_weights<true>(u[k].taps, thread, e.C, 0, depth, at.begin, kProducts, pitch, weights);
       __syncthreads();
       V y[kPixelsOfThread] = {};
-      add_product<T>(thread, z, weights, e.C, y);
+      multiply<kProducts>(thread, z, weights, e.C, z, y);
       leave<true>(u[k], at, workspace, y);
     }
   }
@@ -53,15 +55,17 @@ void launch_forward_usual(CudaContext& ctx,
                           const ForwardTable<T>& table,
                           int shared,
                           double* workspace) {
-  CU_LAUNCH(cell_source_forward_usual_kernel<T>,
-            table.begin[table.count],
-            kBlockSize,
-            shared,
-            ctx.stream(),
-            table,
-            CellExtents(s),
-            workspace,
-            ctx.tickets());
+  with_products<T>(s, [&](auto products) {
+    CU_LAUNCH((cell_source_forward_usual_kernel<products, T>),
+              table.begin[table.count],
+              kBlockSize,
+              shared,
+              ctx.stream(),
+              table,
+              CellExtents(s),
+              workspace,
+              ctx.tickets());
+  });
 }
 
 template void launch_forward_usual(

@@ -229,7 +229,9 @@ __device__ void gather(const GatherTable<T>& table, const CellExtents& e, unsign
     through_relu<kUsual, kVector>(table, e, source.first, end, at, channel, grad);
     const Normalisation<T> normalised(source.x, channel, count, e.eps);
     const int pitch = source.x.pitch;
-    load_pixels<kVector>(x, source.x.data + at.pixel * pitch + channel, pitch, at.width, count);
+    source.x.visit([&](const auto* from) {
+      load_pixels<kVector>(x, from + at.pixel * pitch + channel, pitch, at.width, count);
+    });
 #pragma unroll
     for (int k = 0; k < kStrip; ++k) {
       x[k] = normalised(x[k]);
@@ -330,7 +332,7 @@ void launch_gather(CudaContext& ctx, const CellShape& s, const GatherTable<T>& t
   bool vector = s.C % kWide == 0;
   for (int i = 0; i < table.sources; ++i) {
     const GatherSource<T>& g = table.source[i];
-    vector = vector && aligned<kWide>(g.x.data, g.initial, g.grad) && g.x.pitch % kWide == 0 &&
+    vector = vector && g.x.whole_vectors() && aligned<kWide>(g.initial, g.grad) &&
              g.initial_pitch % kWide == 0 && g.pitch % kWide == 0;
   }
   for (int i = 0; i < table.terms; ++i) {

@@ -36,14 +36,17 @@ __device__ void load_term(const CellExtents& e,
                           Vec<T> (&x)[kStrip]) {
   const auto kind = static_cast<CellTermKind>(term.kind);
   const int pitch = static_cast<int>(term.x.pitch);
+  const T* const pooled = static_cast<const T*>(term.x.data);
   if (kind == CellTermKind::kMaxPool) {
-    return pool_strip<kVector, CellPool::kMax>(e, term.x.data, pitch, at, channel, count, x);
+    return pool_strip<kVector, CellPool::kMax>(e, pooled, pitch, at, channel, count, x);
   }
   if (kind == CellTermKind::kAveragePool) {
-    return pool_strip<kVector, CellPool::kAverage>(e, term.x.data, pitch, at, channel, count, x);
+    return pool_strip<kVector, CellPool::kAverage>(e, pooled, pitch, at, channel, count, x);
   }
-  const T* const from = term.x.data + at.pixel * term.x.pitch + channel;
-  load_pixels<kVector>(x, from, pitch, fresh(at.width), count);
+  const int64_t first = at.pixel * term.x.pitch + channel;
+  term.x.visit([&](const auto* from) {
+    load_pixels<kVector>(x, from + first, pitch, fresh(at.width), count);
+  });
 }
 
 // grid: (blocks of strips, chunks of channels). y = (add ? y : 0) + the terms.
@@ -201,7 +204,7 @@ void for_launches(const CellShape& s, const std::vector<NodeTerm<T>>& all, const
     bool vector = s.C % kWidth<T> == 0;
     for (int t = 0; t < terms.count; ++t) {
       const NodeTerm<T>& term = terms.term[t] = all[first + t];
-      vector = vector && term.x.pitch % kWidth<T> == 0 && aligned<kWidth<T>>(term.x.data);
+      vector = vector && term.x.whole_vectors();
     }
     body(static_cast<int64_t>(first), terms, vector);
   }

@@ -22,23 +22,26 @@ struct Incoming {
   }
 };
 
-// Two tiles of pixels, the pointwise weights of a chunk, and the constants above of each channel.
+// Two tiles of pixels, the pointwise weights of a chunk in rows of `pitch` vectors, and the
+// constants above of each channel.
 template <typename T>
-int unit_shared_bytes(int vectors) {
-  return 2 * tile_bytes(vectors) + (vectors * vectors * kWidth<T> + 4 * vectors) * 16;
+int unit_shared_bytes(int vectors, int pitch) {
+  return 2 * tile_bytes(vectors) + (pitch * vectors * kWidth<T> + 4 * vectors) * 16;
 }
 
 // The pointwise weights between the channels from `first_channel` on and the outputs from `first`
-// on, as (outputs, channels), to shared memory.
+// on, as (outputs, channels), to rows of `pitch` vectors in shared memory: a factor of `products`.
 template <bool kVector, typename T>
 __device__ void fetch_transposed(const CellExtents& e,
                                  const BackwardUnit<T>& u,
                                  const TileThread& thread,
                                  int first_channel,
                                  int first,
+                                 CellProducts products,
+                                 int pitch,
                                  Vec<T>* weights) {
   constexpr int kWide = Vec<T>::kWidth;
-  const int out = u.taps.out, side = thread.vectors * kWide;
+  const int out = u.taps.out, side = thread.vectors * kWide, row = pitch * kWide;
   T* const to = &weights[0][0];
   for (int i = static_cast<int>(threadIdx.x); i < side * thread.vectors; i += kBlockSize) {
     // Neighbouring threads read neighbouring outputs of a channel.
@@ -46,10 +49,11 @@ __device__ void fetch_transposed(const CellExtents& e,
     const int64_t from = static_cast<int64_t>(first_channel + c) * out + first + o;
     Vec<T> v{};
     if (first_channel + c < e.C && first + o < out) {
-      v = load_channels<kVector, kWide>(u.taps.pointwise + from, out - first - o);
+      v = rounded(products,
+                  load_channels<kVector, kWide>(u.taps.pointwise + from, out - first - o));
     }
 #pragma unroll
-    for (int j = 0; j < kWide; ++j) to[(o + j) * side + c] = v[j];
+    for (int j = 0; j < kWide; ++j) to[(o + j) * row + c] = v[j];
   }
 }
 
@@ -72,34 +76,45 @@ __device__ void fetch_constants(const CellExtents& e,
   }
 }
 
-// grad_y of a tile for the outputs from `first` on; 0 for pixels and outputs that do not exist.
+// grad_y of a tile for the outputs from `first` on, a factor of `products`; 0 for pixels and
+// outputs that do not exist.
 template <bool kVector, typename T>
 __device__ void rebuild(const BackwardUnit<T>& u,
                         const TileThread& thread,
                         int64_t first_pixel,
                         int size,
                         int first,
+                        CellProducts products,
                         const Vec<T>* constants,
                         Vec<T>* grad_y) {
   constexpr int kWide = Vec<T>::kWidth;
   const int o = first + thread.vector * kWide, count = u.taps.out - o;
   const Vec<T>* const constant = constants + thread.vector;
+  const auto live = [&](int i) { return count > 0 && thread.pixel(i) < size; };
+  Vec<T> y[kPixelsOfThread] = {};
+  u.y.visit([&](const auto* from) {
+#pragma unroll
+    for (int i = 0; i < kPixelsOfThread; ++i) {
+      const int64_t at = (first_pixel + thread.pixel(i)) * u.y.pitch + o;
+      if (live(i)) y[i] = load_stored<kVector>(from + at, count);
+    }
+  });
 #pragma unroll
   for (int i = 0; i < kPixelsOfThread; ++i) {
     Vec<T> value{};
-    if (count > 0 && thread.pixel(i) < size) {
-      const int64_t pixel = first_pixel + thread.pixel(i);
-      const Vec<T> g = load_channels<kVector, kWide>(u.g + pixel * u.pitch + o, count);
-      const Vec<T> y = load_channels<kVector, kWide>(u.y.data + pixel * u.y.pitch + o, count);
+    if (live(i)) {
+      const T* const from = u.g + (first_pixel + thread.pixel(i)) * u.pitch + o;
+      const Vec<T> g = load_channels<kVector, kWide>(from, count);
 #pragma unroll
       for (int j = 0; j < kWide; ++j) {
         if (j >= count) break;
-        const T deviation = y[j] - constant[2 * thread.vectors][j];
+        const T deviation = y[i][j] - constant[2 * thread.vectors][j];
         value[j] = constant[0][j] * (g[j] - constant[thread.vectors][j] -
                                      deviation * constant[3 * thread.vectors][j]);
       }
     }
-    grad_y[thread.pixel(i) * tile_pitch(thread.vectors) + thread.vector] = value;
+    const int to = thread.pixel(i) * tile_pitch(thread.vectors) + thread.vector;
+    grad_y[to] = rounded(products, value);
   }
 }
 
@@ -141,8 +156,7 @@ __device__ void pool_unit(const CellExtents& e, const BackwardUnit<T>* u, int nu
     const CellPixel at(first + thread.pixel(i), rows, columns);
     const auto pool = static_cast<CellPool>(u->pool);
     Vec<uint8_t, kWide> winner{};
-    value[i] = pooled_at<kVector>(
-        e, u->x.data, u->x.pitch, pool, u->taps.stride, at, channel, count, &winner);
+    value[i] = pooled_at<kVector>(e, u->x, pool, u->taps.stride, at, channel, count, &winner);
     if (u->winner) store_channels<kVector>(winner, u->winner + place(i), count);
     if (u->add) grad[i] = load_channels<kVector, kWide>(u->grad + place(i), count);
   }
@@ -174,9 +188,9 @@ __device__ void pool_unit(const CellExtents& e, const BackwardUnit<T>* u, int nu
 template <typename T>
 bool whole_vectors(const CellShape& s, const BackwardUnit<T>& u) {
   constexpr int kWide = kWidth<T>;
-  return s.C % kWide == 0 && u.taps.out % kWide == 0 && u.x.pitch % kWide == 0 &&
-         u.y.pitch % kWide == 0 && u.pitch % kWide == 0 &&
-         aligned<kWide>(u.x.data, u.y.data, u.g, u.taps.depthwise, u.taps.pointwise);
+  return s.C % kWide == 0 && u.taps.out % kWide == 0 && u.x.whole_vectors() &&
+         u.y.whole_vectors() && u.pitch % kWide == 0 &&
+         aligned<kWide>(u.g, u.taps.depthwise, u.taps.pointwise);
 }
 
 }  // namespace oche::kernels::cuda

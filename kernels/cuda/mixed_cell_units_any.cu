@@ -61,7 +61,7 @@ struct ConvUnit {
         const CellPixel at(first_pixel + p, tiles.rows, tiles.columns);
         value = depthwise_at<kVector>(e, u.x, u.taps, normalised, at, channel(), count);
       }
-      z[p * tile_pitch(thread.vectors) + thread.vector] = value;
+      z[p * tile_pitch(thread.vectors) + thread.vector] = rounded(e.products, value);
     }
   }
 
@@ -79,7 +79,7 @@ struct ConvUnit {
           const int h = at.row * u.taps.stride + down, w = at.column * u.taps.stride + right;
           if (h < 0 || h >= e.H || w < 0 || w >= e.W) continue;
           const int64_t from = ((at.n * e.H + h) * e.W + w) * u.x.pitch + channel();
-          Vec<T> v = normalised(load_channels<kVector, kWide>(u.x.data + from, count));
+          Vec<T> v = normalised(u.x.template load<kVector>(from, count));
           v = gated(v, v);
           const T* const grad = u.grad + (first + p) * e.C + channel();
           sum[0] = fma(v, load_channels<kVector, kWide>(grad, count), sum[0]);
@@ -100,12 +100,13 @@ struct ConvUnit {
       for (int o = 0; o < chunks; ++o) {
         __syncthreads();  // the tile before has been read
         if (!fetched || chunks > 1) {
-          fetch_transposed<kVector>(e, u, thread, chunk * side, o * side, weights);
+          fetch_transposed<kVector>(
+              e, u, thread, chunk * side, o * side, e.products, thread.vectors, weights);
           fetch_constants(e, u, thread, tiles.pixels, o * side, constants);
           __syncthreads();
         }
         fetched = true;
-        rebuild<kVector>(u, thread, first, size, o * side, constants, grad_y);
+        rebuild<kVector>(u, thread, first, size, o * side, e.products, constants, grad_y);
         __syncthreads();
         const int rest = (out - o * side + kWide - 1) / kWide * kWide;
         add_product<T>(thread, grad_y, weights, rest < side ? rest : side, grad_z);
@@ -120,17 +121,18 @@ struct ConvUnit {
     fetch_constants(e, u, thread, tiles.pixels, first_out, constants);
     for_tiles([&](int64_t first, int size) {
       __syncthreads();  // the constants are there, the tile before has been read
-      rebuild<kVector>(u, thread, first, size, first_out, constants, grad_y);
+      rebuild<kVector>(u, thread, first, size, first_out, e.products, constants, grad_y);
       convolve(first, size);
       __syncthreads();
       add_outer_product<T>(thread, OuterThread(thread.vectors), z, grad_y, size, products);
     });
     T* const to = partials() + u.depthwise_columns(e.C);
-    merge_outer_product<T>(thread, products, grad_y, [&](int row, int column, const Vec<T>& total) {
+    const auto store = [&](int row, int column, const Vec<T>& total) {
       const int c = chunk * side + row, o = first_out + column * kWide;
       if (c >= e.C || o >= out) return;
       store_channels<kVector>(total, to + static_cast<int64_t>(c) * out + o, out - o);
-    });
+    };
+    merge_outer_product<CellProducts::kExact>(thread, products, grad_y, store);
   }
 };
 
@@ -192,7 +194,7 @@ void launch_units_any(CudaContext& ctx,
   for (int i = 0; i < table.count; ++i) {
     const BackwardUnit<T>& u = table.entry[i];
     vector = vector && whole_vectors(s, u);
-    if (u.pool < 0) shared = std::max(shared, unit_shared_bytes<T>(u.taps.vectors));
+    if (u.pool < 0) shared = std::max(shared, unit_shared_bytes<T>(u.taps.vectors, u.taps.vectors));
   }
   with_bool(vector, [&](auto whole) {
     CU_LAUNCH((cell_unit_backward_kernel<whole, T>),

@@ -88,7 +88,7 @@ __device__ __attribute__((noinline)) T tap_again(
       const int h = at.row * u.taps.stride + u.taps.offset + r * u.taps.dilation;
       const int w = at.column * u.taps.stride + u.taps.offset + s * u.taps.dilation;
       if (h < 0 || h >= e.H || w < 0 || w >= e.W) continue;
-      T x = u.x.data[((at.n * e.H + h) * e.W + w) * u.x.pitch + channel];
+      T x = u.x.template load<false>(((at.n * e.H + h) * e.W + w) * u.x.pitch + channel, 1)[0];
       if (u.x.mean) {
         x = (x - u.x.mean[channel]) * inverse_deviation(u.x.var[channel], e.eps);
       }
@@ -118,7 +118,7 @@ __device__ void merge_taps(
   }
 }
 
-template <typename T>
+template <CellProducts kProducts, typename T>
 __global__ void __launch_bounds__(kBlockSize, 2)
     cell_unit_backward_usual_kernel(const __grid_constant__ CellTable<BackwardUnit<T>> table,
                                     const __grid_constant__ CellExtents e) {
@@ -131,12 +131,13 @@ __global__ void __launch_bounds__(kBlockSize, 2)
   const TileThread thread(u.taps.vectors);
   const CellTiles all(e.N, e.H, e.W, u.taps.stride, u.taps.vectors);
   const int pitch = tile_pitch(thread.vectors), tile_vectors = thread.pixels() * pitch;
+  const int pitch_of_weights = weights_pitch(kProducts, thread.vectors);
   V* const grad_y = dynamic_shared<V>();
   V* const z = grad_y + tile_vectors;
   V* const weights = z + tile_vectors;
-  V* const constants = weights + thread.vectors * thread.vectors * kWide;
+  V* const constants = weights + pitch_of_weights * thread.vectors * kWide;
   V* const window_memory = constants + 4 * thread.vectors;
-  fetch_transposed<true>(e, u, thread, 0, 0, weights);
+  fetch_transposed<true>(e, u, thread, 0, 0, kProducts, pitch_of_weights, weights);
   fetch_constants(e, u, thread, all.pixels, 0, constants);
 
   V products[kWide] = {};
@@ -157,32 +158,37 @@ __global__ void __launch_bounds__(kBlockSize, 2)
     __syncthreads();  // the constants are there, the tile before has been read
     if (u.wants_depthwise || u.wants_pointwise)
       window.fetch(e, u.x, thread, rows, tiles.image(tile));
-    rebuild<true>(u, thread, first, size, 0, constants, grad_y);
+    rebuild<true>(u, thread, first, size, 0, kProducts, constants, grad_y);
     __syncthreads();
-    if (u.wants_pointwise) convolve(e, window, u.taps, thread, rows, tile, z);
+    if (u.wants_pointwise) convolve<kProducts>(e, window, u.taps, thread, rows, tile, z);
+    const auto add_to_products = [&] {
+      if (!u.wants_pointwise) return;
+      __syncthreads();
+      multiply_outer<kProducts>(thread, z, grad_y, size, products);
+    };
     V grad_z[kPixelsOfThread] = {};
-    add_product<T>(thread, grad_y, weights, u.taps.out, grad_z);
+    if constexpr (kProducts != CellProducts::kExact) add_to_products();  // before grad_z is in z
+    multiply<kProducts>(thread, grad_y, weights, u.taps.out, z, grad_z);
     store_grad_z<true>(u, thread, first, size, e.C, thread.vector * kWide, grad_z);
-    if (u.wants_pointwise) {
-      __syncthreads();
-      add_outer_product<T>(thread, OuterThread(thread.vectors), z, grad_y, size, products);
-    }
+    if constexpr (kProducts == CellProducts::kExact) add_to_products();
     if (u.wants_depthwise) {
-      __syncthreads();
+      if constexpr (kProducts == CellProducts::kExact) {  // else it has come through there
+        __syncthreads();
 #pragma unroll
-      for (int i = 0; i < kPixelsOfThread; ++i) {
-        z[thread.pixel(i) * pitch + thread.vector] = grad_z[i];
+        for (int i = 0; i < kPixelsOfThread; ++i) {
+          z[thread.pixel(i) * pitch + thread.vector] = grad_z[i];
+        }
+        __syncthreads();
       }
-      __syncthreads();
       taps.add(e, u.taps, window, rows, pitch * kWide, &z[0][0]);
     }
   }
   T* const partials = u.partials + static_cast<int64_t>(block) * u.partial_columns(e.C);
   if (u.wants_pointwise) {
     T* const to = partials + u.depthwise_columns(e.C);
-    merge_outer_product<T>(thread, products, grad_y, [&](int c, int column, const V& total) {
+    merge_outer_product<kProducts>(thread, products, grad_y, [&](int c, int column, const V& v) {
       if (c >= e.C || column * kWide >= u.taps.out) return;
-      total.store(to + c * u.taps.out + column * kWide);
+      v.store(to + c * u.taps.out + column * kWide);
     });
   }
   if (u.wants_depthwise) merge_taps(e, u, taps, block, partials);
@@ -194,7 +200,9 @@ __global__ void __launch_bounds__(kBlockSize, 2)
 template <typename T>
 int64_t usual_shared_bytes(const CellShape& s, const BackwardUnit<T>& u) {
   const int64_t taps = u.wants_depthwise ? u.taps.kernel * u.taps.kernel : 0;
-  return unit_shared_bytes<T>(u.taps.vectors) + unit_window(CellExtents(s), u) * int64_t{16} +
+  const int pitch = weights_pitch(products_of<T>(s), u.taps.vectors);
+  return unit_shared_bytes<T>(u.taps.vectors, pitch) +
+         unit_window(CellExtents(s), u) * int64_t{16} +
          taps * kBlockSize * static_cast<int64_t>(sizeof(T));
 }
 
@@ -205,7 +213,8 @@ bool usual_unit(const CudaContext& ctx, const CellShape& s, const BackwardUnit<T
   if (u.pool >= 0) return true;
   const CellExtents e(s);
   const int channels = u.taps.vectors * kWidth<T>;
-  return usual_taps(u.taps) && e.C <= channels && u.taps.out <= channels &&
+  return usual_taps(u.taps) && usual_vectors<T>(s, u.taps.vectors) && e.C <= channels &&
+         u.taps.out <= channels &&
          CellTiles(e.N, e.H, e.W, u.taps.stride, u.taps.vectors).tall > 0 &&
          usual_shared_bytes(s, u) <= std::min<int64_t>(kMost, ctx.shared_bytes());
 }
@@ -218,13 +227,15 @@ void launch_units_usual(CudaContext& ctx,
   for (int i = 0; i < table.count; ++i) {
     if (table.entry[i].pool < 0) shared = std::max(shared, usual_shared_bytes(s, table.entry[i]));
   }
-  CU_LAUNCH(cell_unit_backward_usual_kernel<T>,
-            table.begin[table.count],
-            kBlockSize,
-            shared,
-            ctx.stream(),
-            table,
-            CellExtents(s));
+  with_products<T>(s, [&](auto products) {
+    CU_LAUNCH((cell_unit_backward_usual_kernel<products, T>),
+              table.begin[table.count],
+              kBlockSize,
+              shared,
+              ctx.stream(),
+              table,
+              CellExtents(s));
+  });
 }
 
 #define OCHE_INSTANTIATE(T)                                                               \
