@@ -5,14 +5,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <stdexcept>
 #include <vector>
 
 namespace oche::nas {
 namespace {
 
-constexpr std::array<Method, 2> kMethods = {{
+constexpr Method kMethods[] = {
     {"darts",
      "DARTS, second order",
      "arXiv:1806.09055",
@@ -21,7 +20,12 @@ constexpr std::array<Method, 2> kMethods = {{
      "DARTS, first order",
      "arXiv:1806.09055",
      [](SearchConfig& c) { c.gradient = "first-order"; }},
-}};
+    {"darts-one-level",
+     "DARTS, alphas and weights on one loss",
+     "arXiv:1806.09055, sec. 3.3",
+     [](SearchConfig& c) { c.gradient = "one-level"; },
+     "the paper does not name the optimiser of the alphas here; it is Adam as elsewhere"},
+};
 
 }  // namespace
 
@@ -30,9 +34,8 @@ std::span<const Method> methods() {
 }
 
 const Method& find_method(std::string_view name) {
-  const auto found = std::find_if(
-      kMethods.begin(), kMethods.end(), [&](const Method& m) { return m.name == name; });
-  if (found != kMethods.end()) return *found;
+  const auto* found = std::ranges::find(kMethods, name, &Method::name);
+  if (found != std::end(kMethods)) return *found;
   std::vector<std::string_view> names;
   for (const Method& m : kMethods) names.push_back(m.name);
   throw std::invalid_argument(

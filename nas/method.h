@@ -10,7 +10,8 @@ namespace oche::nas {
 
 struct Method {
   std::string_view name, title, source;
-  void (*apply)(SearchConfig&);  // sets what the method fixes, on top of the defaults
+  void (*apply)(SearchConfig&);   // sets what the method fixes, on top of the defaults
+  std::string_view differs = {};  // from the paper or its code, where it does
 };
 
 std::span<const Method> methods();

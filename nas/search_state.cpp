@@ -59,16 +59,15 @@ Tensor SearchState::loss(const Batch& batch, const Pass& pass) const {
   return cross_entropy(network.forward(batch.images, mixtures(pass), pass), batch.labels);
 }
 
-Tensor SearchState::alpha_loss(const Batch& batch, const Pass& pass) {
+SearchState::AlphaLoss SearchState::alpha_loss(const Batch& batch, const Pass& pass) const {
   const CellMixtures m = mixtures(pass);
   const Tensor task = cross_entropy(network.forward(batch.images, m, pass), batch.labels);
-  task_loss_ = task.detach();
   // `none` is never run: it is no gate.
   const auto gates = [](const Mixture& mixture) {
     return slice(mixture.weights, 1, 1, mixture.weights.size(1));
   };
   const Tensor weights[] = {gates(m.normal), gates(m.reduce)};
-  return regulariser_->apply(task, {weights});
+  return {task, regulariser_->apply(task, {weights})};
 }
 
 CellMixtures SearchState::mixtures(const Pass& pass) const {
@@ -87,13 +86,18 @@ Pass SearchState::pass(int64_t index, Phase phase) const {
   return {.step = index, .phase = phase, .step_at = step_at_};
 }
 
-Bilevel SearchState::bilevel(const Batch& train, const Batch& validation, int64_t index) {
+Bilevel SearchState::bilevel(const Batch& train,
+                             const Batch& validation,
+                             int64_t index,
+                             Tensor* task) {
   return {.weights = network.weights(),
           .alphas = arch.alphas(),
           .train_loss = [this, train, index] { return loss(train, pass(index, Phase::kUnrolled)); },
           .validation_loss =
-              [this, validation, index] {
-                return alpha_loss(validation, pass(index, Phase::kValidation));
+              [this, validation, index, task] {
+                const AlphaLoss l = alpha_loss(validation, pass(index, Phase::kValidation));
+                if (task) *task = l.task.detach();
+                return l.regularised;
               }};
 }
 
@@ -144,7 +148,11 @@ ArchGradientResult SearchState::alpha_gradient(const Batch& train,
   const Label part("alpha step", ProfileKind::kPhase);
   InnerStep ahead = inner_step(0);
   ahead.rate = rate_;
-  return arch_gradient_->compute(bilevel(train, validation, index), ahead);
+  Tensor task;
+  ArchGradientResult result =
+      arch_gradient_->compute(bilevel(train, validation, index, &task), ahead);
+  result.validation_loss = task;
+  return result;
 }
 
 SearchState::WeightGradient SearchState::weight_gradient(const Batch& train, int64_t index) {
@@ -157,8 +165,9 @@ SearchState::WeightGradient SearchState::weight_gradient(const Batch& train, int
   if (arch_gradient_->joint()) {
     const std::vector<Tensor> alphas = arch.alphas().tensors();
     inputs.insert(inputs.end(), alphas.begin(), alphas.end());
-    w.gradients = grad(alpha_loss(train, training), inputs);
-    w.loss = task_loss_;
+    const AlphaLoss l = alpha_loss(train, training);
+    w.loss = l.task;
+    w.gradients = grad(l.regularised, inputs);
   } else {
     const Frozen frozen(arch.alphas());
     w.loss = loss(train, training);
@@ -183,7 +192,7 @@ void SearchState::alpha_step(const Batch& train, const Batch& validation, int64_
   made.push_back(alpha.validation_loss);
   flag_non_finite(made, kAlphaHalf, flag_);
   adam.step(alpha.gradients, slice(numbers_, 0, 1, 3), flag_);
-  slice(losses_, 0, 0, 1).assign(reshape(std::exchange(task_loss_, {}), {1}));
+  slice(losses_, 0, 0, 1).assign(reshape(alpha.validation_loss, {1}));
 }
 
 void SearchState::weight_step(const Batch& train, int64_t index) {
@@ -197,7 +206,6 @@ void SearchState::weight_step(const Batch& train, int64_t index) {
   if (!w.alphas.empty()) {
     adam.step(w.alphas, slice(numbers_, 0, 1, 3), flag_);
     slice(losses_, 0, 0, 1).assign(reshape(w.loss.detach(), {1}));
-    task_loss_ = {};
   }
   sgd.step(w.gradients, slice(numbers_, 0, 0, 1), scale, flag_);  // changes nothing if it throws
   move_statistics(w.statistics, flag_);

@@ -46,7 +46,11 @@ class SearchState {
   void rest_alphas(bool rest) { alphas_rest_ = rest; }
 
   // The problem that the estimators see: batch statistics, nothing moves.
-  Bilevel bilevel(const Batch& train, const Batch& validation, int64_t index);
+  // `task` takes the validation loss without the regulariser, when it is evaluated.
+  Bilevel bilevel(const Batch& train,
+                  const Batch& validation,
+                  int64_t index,
+                  Tensor* task = nullptr);
   InnerStep inner_step(double lr) const;
 
   // On a CUDA device: whether steps are recorded, after the first, and replayed. Same bits.
@@ -61,7 +65,10 @@ class SearchState {
  private:
   Pass pass(int64_t index, Phase phase) const;
   Tensor loss(const Batch& batch, const Pass& pass) const;
-  Tensor alpha_loss(const Batch& batch, const Pass& pass);  // regularised
+  struct AlphaLoss {
+    Tensor task, regularised;
+  };
+  AlphaLoss alpha_loss(const Batch& batch, const Pass& pass) const;
   ArchGradientResult alpha_gradient(const Batch& train, const Batch& validation, int64_t index);
   struct WeightGradient;
   WeightGradient weight_gradient(const Batch& train, int64_t index);
@@ -87,7 +94,6 @@ class SearchState {
   Tensor squares_;                    // f64: the squared norm of the weight gradient
   Tensor flag_;                       // i64: 0, or the half that met a value that is not finite
   Tensor step_;                       // i64: its number
-  Tensor task_loss_;                  // of the last alpha_loss(), without the regulariser
   const int64_t* step_at_ = nullptr;  // where that lies, while a step runs
   std::vector<Tensor> counters_;      // of the batches that layers have seen, on the CPU
 

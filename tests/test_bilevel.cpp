@@ -156,14 +156,20 @@ TEST_CASE(
           },
       .validation_loss = [&] { return half_square(w.value - b); }};
   const Tensor buffer = Tensor::from(std::vector<double>{0.1, 0.2, -0.4}, {3});
-  const InnerStep step{
-      .rate = number(0.3), .momentum = 0.9, .weight_decay = 0.05, .buffers = {buffer}};
+  const bool nesterov = GENERATE(false, true);
+  const InnerStep step{.rate = number(0.3),
+                       .momentum = 0.9,
+                       .weight_decay = 0.05,
+                       .buffers = {buffer},
+                       .nesterov = nesterov};
 
   const NoGrad no_grad;
   const Tensor Aalpha = reshape(matmul(A, reshape(alpha.value, {2, 1})), {3});
-  const Tensor ahead = w.value - (w.value - Aalpha + buffer * 0.9 + w.value * 0.05) * 0.3;
+  const Tensor d = w.value - Aalpha + w.value * 0.05, moved = buffer * 0.9 + d;
+  const Tensor ahead = w.value - (nesterov ? d + moved * 0.9 : moved) * 0.3;
+  const double slope = nesterov ? 0.3 * 1.9 : 0.3;
   const std::vector<double> expected =
-      (reshape(matmul(A, reshape(ahead - b, {3, 1}), {.transpose_a = true}), {2}) * 0.3)
+      (reshape(matmul(A, reshape(ahead - b, {3, 1}), {.transpose_a = true}), {2}) * slope)
           .to_vector<double>();
   const std::vector<double> before = w.value.to_vector<double>();
   for (std::string_view name : {"finite-difference", "exact-unrolled"}) {

@@ -45,12 +45,15 @@ void append(Snapshot& all, const SearchState::StepResult& r) {
   }
 }
 
-// What four steps give, whose rates change, and the size of whose third batch is another.
-Snapshot four_steps(std::string_view gradient, bool graphs) {
-  SearchState s(tiny(gradient), 3, 10);
+// What four steps give, whose rates and temperatures change, and the size of whose third batch is
+// another. The alphas rest for alpha_from steps.
+Snapshot four_steps(const SearchConfig& config, bool graphs) {
+  SearchState s(config, 3, 10);
   s.use_graphs(graphs);
   Snapshot all;
   for (int64_t i = 0; i < 4; ++i) {
+    s.rest_alphas(i < config.alpha_from);
+    s.set_temperature(2.0 - 0.4 * static_cast<double>(i));
     const int64_t n = i == 2 ? 2 : 3;
     append(all,
            s.step(random_batch(n, 8, 2 * i + 1),
@@ -70,8 +73,23 @@ TEST_CASE("recorded steps have the bits of those that are not") {
   const OnCuda device;
   for (const std::string_view gradient : arch_gradient_names()) {
     CAPTURE(gradient);
-    CHECK(four_steps(gradient, true) == four_steps(gradient, false));
+    CHECK(four_steps(tiny(gradient), true) == four_steps(tiny(gradient), false));
   }
+  const auto check = [](std::string_view what, const auto& change) {
+    SearchConfig c = tiny("first-order");
+    change(c);
+    CAPTURE(what);
+    CHECK(four_steps(c, true) == four_steps(c, false));
+  };
+  check("weights first", [](SearchConfig& c) { c.order = "weights-first"; });
+  check("resting alphas", [](SearchConfig& c) { c.alpha_from = 3; });
+  check("soft Gumbel", [](SearchConfig& c) { c.relaxation = "gumbel-soft"; });
+  check("hard Gumbel", [](SearchConfig& c) { c.relaxation = "gumbel-hard"; });
+  check("gates", [](SearchConfig& c) {
+    c.relaxation = "sigmoid";
+    c.regulariser = "zero-one";
+    c.regulariser_weight = 10;
+  });
 }
 
 TEST_CASE("a NaN under replay is found, named, and changes nothing; the search can go on") {

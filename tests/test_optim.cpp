@@ -64,14 +64,18 @@ TEMPLATE_TEST_CASE("optimiser kernels follow the formulas over a list of tensors
                    "[optim]",
                    float,
                    double) {
+  const bool nesterov = GENERATE(false, true);
   CpuContext ctx(2);
   const auto zeros = [](int64_t n) { return Values(n); };
   const auto random = [](int64_t n) { return random_values(n); };
   List<TestType> w(random), buf(zeros), u(random), m(zeros), v(zeros);
   for (int64_t step = 1; step <= 3; ++step) {
     const List<TestType> g([&](int64_t n) { return small_integers(n, step); });
-    const kernels::SgdStep sgd{
-        .lr = 0.025, .momentum = 0.9, .weight_decay = 3e-4, .grad_scale = 0.5};
+    const kernels::SgdStep sgd{.lr = 0.025,
+                               .momentum = 0.9,
+                               .weight_decay = 3e-4,
+                               .grad_scale = 0.5,
+                               .nesterov = nesterov};
     const kernels::AdamStep adam{
         .lr = 3e-4, .beta1 = 0.5, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 1e-3, .step = step};
     std::vector<kernels::SgdTensor<TestType>> sgd_list;

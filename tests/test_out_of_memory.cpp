@@ -60,9 +60,15 @@ TEST_CASE(
     "a step that lacks memory at any allocation changes nothing, leaks nothing, and can be "
     "repeated") {
   set_num_threads(1);  // so little work is not worth sharing
-  const std::string gradient = GENERATE("first-order", "finite-difference", "exact-unrolled");
-  CAPTURE(gradient);
-  const SearchConfig config = one_cell(gradient);
+  const auto [gradient, order] =
+      GENERATE(table<std::string, std::string>({{"first-order", "alpha-first"},
+                                                {"first-order", "weights-first"},
+                                                {"finite-difference", "alpha-first"},
+                                                {"exact-unrolled", "alpha-first"},
+                                                {"one-level", "alpha-first"}}));
+  CAPTURE(gradient, order);
+  SearchConfig config = one_cell(gradient);
+  config.order = order;
   const Batch train = random_batch(1, 4, 1), validation = random_batch(1, 4, 2);
   const auto step = [&](SearchState& state) {
     allocations = 0;

@@ -19,6 +19,7 @@ struct Command {
 };
 
 Command add_search(CLI::App& app, Console& console);
+Command add_methods(CLI::App& app, Console& console);
 Command add_derive(CLI::App& app, Console& console);
 Command add_inspect(CLI::App& app, Console& console);
 // `arguments`: those behind the name of the sub-command.

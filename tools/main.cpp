@@ -48,6 +48,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   const std::vector<Command> commands = {
       add_search(app, console),
+      add_methods(app, console),
       add_derive(app, console),
       add_inspect(app, console),
       add_bench(app, console, {argv + std::min(argc, 2), argv + argc}),

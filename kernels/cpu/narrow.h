@@ -17,31 +17,44 @@ void store_kept(V v, typename V::Scalar* p) {
 
 // The bits of floats, lane by lane.
 template <int kN>
-struct FloatBits {
-  using Word __attribute__((vector_size(kN * 4))) = uint32_t;
-  using Half __attribute__((vector_size(kN * 2), aligned(2), may_alias)) = uint16_t;
-  using Native = typename Vec<float, kN>::Native;
+using Words = Vec<uint32_t, kN>;
+template <int kN>
+Words<kN> words_of(Vec<float, kN> v) {
+  return {reinterpret_cast<typename Words<kN>::Native>(v.v)};
+}
+template <int kN>
+Vec<float, kN> floats_of(Words<kN> w) {
+  return {reinterpret_cast<typename Vec<float, kN>::Native>(w.v)};
+}
+// `rounded`, but where v is a NaN `instead`.
+template <int kN>
+Words<kN> unless_nan(Vec<float, kN> v, Words<kN> rounded, Words<kN> instead) {
+  return {v.v == v.v ? rounded.v : instead.v};
+}
+// Each as a bfloat16, in the lower half of its word.
+template <int kN>
+Words<kN> bfloat16_words(Vec<float, kN> v) {
+  const Words<kN> bits = words_of(v);
+  return unless_nan(v, {(bits.v + 0x7fff + (bits.v >> 16 & 1)) >> 16}, {bits.v >> 16 | 0x40});
+}
+template <int kN>
+Words<kN> tf32_words(Vec<float, kN> v) {
+  const Words<kN> bits = words_of(v);
+  return unless_nan(v, {(bits.v + 0x1000) & 0xffffe000u}, bits);
+}
 
-  static Word of(Native v) { return reinterpret_cast<Word>(v); }
-  static Native floats(Word bits) { return reinterpret_cast<Native>(bits); }
-  // `rounded`, but where v is a NaN `instead`.
-  static Word unless_nan(Native v, Word rounded, Word instead) {
-    return v == v ? rounded : instead;
-  }
-  static Word upper_half(Native v) {
-    const Word bits = of(v);
-    return unless_nan(v, (bits + 0x7fff + (bits >> 16 & 1)) >> 16, bits >> 16 | 0x40);
-  }
+template <int kN>
+struct HalfWords {
+  using Native __attribute__((vector_size(kN * 2), aligned(2), may_alias)) = uint16_t;
 };
-
 template <typename V>
 V load_kept(const BFloat16* p) {
   if constexpr (V::kLanes == 1) {
     return {to_float(*p)};
   } else {
-    using Bits = FloatBits<V::kLanes>;
-    const auto half = *reinterpret_cast<const typename Bits::Half*>(p);
-    return {Bits::floats(__builtin_convertvector(half, typename Bits::Word) << 16)};
+    const auto& half = *reinterpret_cast<const typename HalfWords<V::kLanes>::Native*>(p);
+    using Word = typename Words<V::kLanes>::Native;
+    return floats_of(Words<V::kLanes>{__builtin_convertvector(half, Word) << 16});
   }
 }
 template <typename V>
@@ -49,9 +62,8 @@ void store_kept(V v, BFloat16* p) {
   if constexpr (V::kLanes == 1) {
     *p = to_bfloat16(v.v);
   } else {
-    using Bits = FloatBits<V::kLanes>;
-    *reinterpret_cast<typename Bits::Half*>(p) =
-        __builtin_convertvector(Bits::upper_half(v.v), typename Bits::Half);
+    using Half = typename HalfWords<V::kLanes>::Native;
+    *reinterpret_cast<Half*>(p) = __builtin_convertvector(bfloat16_words(v).v, Half);
   }
 }
 
@@ -90,11 +102,8 @@ void round_factors(CellProducts products, int64_t n, T* factors) {
       if constexpr (V::kLanes == 1) {
         factors[i] = tf32 ? round_to_tf32(v.v) : round_to_bfloat16(v.v);
       } else {
-        using Bits = FloatBits<V::kLanes>;
-        const auto bits = Bits::of(v.v);
-        const auto rounded = tf32 ? Bits::unless_nan(v.v, (bits + 0x1000) & 0xffffe000u, bits)
-                                  : Bits::upper_half(v.v) << 16;
-        V{Bits::floats(rounded)}.store(factors + i);
+        const auto rounded = tf32 ? tf32_words(v) : Words<V::kLanes>{bfloat16_words(v).v << 16};
+        floats_of(rounded).store(factors + i);
       }
     });
   }

@@ -66,7 +66,9 @@ TEMPLATE_TEST_CASE("cuda: sgd has the CPU's bits", "[cuda]", float, double) {
       list.push_back({sizes[i], i % 5 == 2 ? nullptr : g, w, p});
       g += sizes[i], w += sizes[i], p += sizes[i];
     }
-    const SgdStep step{.lr = 0.1, .momentum = 0.9, .weight_decay = 3e-4, .grad_scale = 0.7};
+    SgdStep step{.lr = 0.1, .momentum = 0.9, .weight_decay = 3e-4, .grad_scale = 0.7};
+    sgd<TestType>(context, step, list);
+    step.nesterov = true;
     sgd<TestType>(context, step, list);
     sgd<TestType>(context, step, {});
   };

@@ -303,7 +303,7 @@ void sgd(const kernels::SgdStep& step, const Values& g, Values& w, Values& buf) 
   for (size_t i = 0; i < g.size(); ++i) {
     const double d = step.grad_scale * g[i] + step.weight_decay * w[i];
     buf[i] = step.momentum * buf[i] + d;
-    w[i] -= step.lr * buf[i];
+    w[i] -= step.lr * (step.nesterov ? d + step.momentum * buf[i] : buf[i]);
   }
 }
 
