@@ -313,7 +313,7 @@ TEST_CASE("genotype: JSON holds what text cannot", "[genotype]") {
       {{{{"a", 0, 2}, {"a", 1, 2}}, {2, 3}}, "node 3 of the reduce cell has 0 edges"},
       {{{{"a", 0, 2}, {"a", 1, 2}, {"a", 0, 4}, {"a", 2, 4}}, {2, 4}},
        "node 3 of the reduce cell has 0 edges"},
-      {{}, "node 2 of the reduce cell has 0 edges"},
+      {CellGenotype{}, "node 2 of the reduce cell has 0 edges"},
   }));
   const Genotype genotype{.space = "other-space", .normal = kSmall.normal, .reduce = cell};
   CHECK(parse_genotype_json(to_json(genotype)) == genotype);
@@ -327,8 +327,8 @@ TEST_CASE("genotype: edges may lead nowhere, or come from nothing", "[genotype]"
       {{{{"a", 1, 2}, {"a", 2, 4}}, {3, 4}}, true},
       {{{{"a", 0, 2}}, {3}}, false},
       {{{{"a", 2, 3}, {"a", 3, 4}}, {2, 3, 4}}, false},
-      {{{}, {2, 3}}, false},
-      {{}, false},
+      {CellGenotype{{}, {2, 3}}, false},
+      {CellGenotype{}, false},
   }));
   const CellGenotype c = cell;
   CAPTURE(c.edges.size(), c.concat);

@@ -13,6 +13,7 @@
 
 #include "engine/error.h"
 #include "nas/arch_gradient.h"
+#include "nas/decision.h"
 #include "nas/method.h"
 #include "nas/relaxation.h"
 #include "tools/data_sets.h"
@@ -39,6 +40,11 @@ std::vector<std::string> dtype_names() {
 
 std::vector<std::string> relaxation_names() {
   const auto names = nas::relaxation_names();
+  return {names.begin(), names.end()};
+}
+
+std::vector<std::string> decision_names() {
+  const auto names = nas::decision_names();
   return {names.begin(), names.end()};
 }
 
@@ -92,6 +98,9 @@ const Setting kSettings[] = {
 
     {"gradient.name", "gradient", "estimator of the architecture gradient", &C::gradient, gradient_names},
     {"gradient.radius", "", "finite-difference: length of the probe, over all weights", &C::radius},
+
+    {"decision.name", "decision", "how alphas become a genotype", &C::decision, decision_names},
+    {"decision.threshold", "", "threshold: the least score that stays", &C::threshold},
 };
 // clang-format on
 
