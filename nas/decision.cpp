@@ -59,12 +59,7 @@ class AllEdges final : public Decision {
 
 class Threshold final : public Top2 {
  public:
-  explicit Threshold(double threshold) : threshold_(threshold) {
-    if (!(threshold >= 0 && threshold <= 1)) {
-      throw std::invalid_argument(fmt::format(
-          "decision.threshold: {} is not allowed; expected a number from 0 to 1", threshold));
-    }
-  }
+  explicit Threshold(double threshold) : threshold_(threshold) {}
   std::string_view name() const override { return "threshold"; }
   std::vector<Choice> choose(const std::vector<Choice>& all) const override {
     std::vector<Choice> kept = Top2::choose(all);
@@ -160,6 +155,10 @@ CellGenotype Decision::derive(const Tensor& scores, int64_t steps, int64_t multi
 }
 
 std::unique_ptr<Decision> make_decision(std::string_view name, const DecisionOptions& options) {
+  if (!(options.threshold >= 0 && options.threshold <= 1)) {
+    throw std::invalid_argument(fmt::format(
+        "decision.threshold: {} is not allowed; expected a number from 0 to 1", options.threshold));
+  }
   for (const Row& row : kRows) {
     if (row.name == name) return row.make(options);
   }

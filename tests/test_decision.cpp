@@ -58,7 +58,6 @@ TEST_CASE("decisions are made by name") {
                        [&] { make_decision("threshold", {.threshold = threshold}); }),
                    "decision.threshold: "));
     SearchConfig config = tiny_config();
-    config.decision = "threshold";
     config.threshold = threshold;
     CHECK_THROWS_AS(validate(config), std::invalid_argument);
   }

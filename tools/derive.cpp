@@ -30,7 +30,6 @@ constexpr const char* kNotes =
 
 Examples:
   oche derive runs/a
-  oche derive runs/a --decision all-edges
   oche derive runs/a/ckpt/epoch-0001.safetensors --json --svg runs/cells
 )";
 
