@@ -36,6 +36,8 @@ void describe(SafetensorsWriter& writer, std::string_view kind, const Search& se
     writer.set_metadata(key, fmt::to_string(value));
   }
   writer.set_metadata("relaxation", c.relaxation);
+  writer.set_metadata("decision", c.decision);
+  writer.set_metadata("threshold", fmt::to_string(c.threshold));
   const Genotype genotype = search.genotype();
   if (has_text(genotype)) writer.set_metadata("genotype", to_text(genotype));
 }
@@ -156,6 +158,8 @@ std::vector<StateTensor> tensors_of(SearchState& state) {
   return tensors;
 }
 
+}  // namespace
+
 template <typename T>
 T metadata_number(const SafetensorsFile& file, const std::string& key) {
   const auto entry = file.metadata().find(key);
@@ -169,8 +173,8 @@ T metadata_number(const SafetensorsFile& file, const std::string& key) {
   }
   return value;
 }
-
-}  // namespace
+template int64_t metadata_number(const SafetensorsFile&, const std::string&);
+template double metadata_number(const SafetensorsFile&, const std::string&);
 
 void save_checkpoint(const std::filesystem::path& path,
                      Search& search,

@@ -15,10 +15,10 @@ namespace oche::nas {
 // All that a search continues from, in one file with checksum: arrays w/NAME, buffer/NAME,
 // momentum/NAME, and alpha/T, adam_m/T, adam_v/T for the cell types T = normal, reduce. Metadata:
 // kind "oche-checkpoint", schema, sha256, config (the merged configuration, TOML), seed, what the
-// network has to be, the genotype so far where it has a text; and the SearchProgress: epoch (how
-// many are complete), step, and of the epoch under way train_loss_sum, search_loss_sum, seconds,
-// peak_bytes; and adam_step. Random numbers and batches are addressed by seed and step, so there is
-// no generator to keep.
+// network has to be, what makes weights and a genotype of alphas, the genotype so far where it has
+// a text; and the SearchProgress: epoch (how many are complete), step, and of the epoch under way
+// train_loss_sum, search_loss_sum, seconds, peak_bytes; and adam_step. Random numbers and batches
+// are addressed by seed and step, so there is no generator to keep.
 void save_checkpoint(const std::filesystem::path& path,
                      Search& search,
                      const std::string& config_toml);
@@ -34,6 +34,11 @@ void load_checkpoint(Search& search, const SafetensorsFile& checkpoint);
 // Parameters and buffers under their bare names: a state_dict of the original network. What the
 // network has to be is in the metadata. The file carries a checksum as well.
 void save_weights(const std::filesystem::path& path, Search& search);
+
+// What the metadata says of `key`, as a whole or a floating number. Throws FormatError for anything
+// else.
+template <typename T>
+T metadata_number(const SafetensorsFile& file, const std::string& key);
 
 // The alphas of a checkpoint or state file (alpha/normal, alpha/reduce) or of a plain array file
 // (alphas_normal, alphas_reduce), (edges, candidates) each, in the file's precision. Throws

@@ -1,10 +1,12 @@
-// From architecture parameters to a genotype.
+// Decisions: from scores of candidates to a genotype.
 #include "nas/decision.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <numeric>
+#include <array>
+#include <functional>
 #include <stdexcept>
 
 #include "engine/autograd.h"
@@ -12,21 +14,85 @@
 namespace oche::nas {
 namespace {
 
-struct Choice {
-  int from;
-  size_t candidate;
-  double score;
-};
+std::vector<Choice> without_none(std::vector<Choice> choices) {
+  std::erase_if(choices, [](const Choice& c) { return darts_primitives()[c.candidate] == kNone; });
+  return choices;
+}
 
-Choice best_candidate(const std::vector<double>& p, int64_t edge, int from) {
-  const size_t candidates = darts_primitives().size();
-  Choice best{from, 0, -1};
-  for (size_t k = 0; k < candidates; ++k) {
-    const double score = p[edge * candidates + k];
-    if (darts_primitives()[k] != kNone && score > best.score) best = {from, k, score};
+// The first of each edge.
+std::vector<Choice> best_of_edges(const std::vector<Choice>& choices) {
+  std::vector<Choice> best;
+  for (const Choice& c : choices) {
+    if (std::ranges::find(best, c.from, &Choice::from) == best.end()) best.push_back(c);
   }
   return best;
 }
+
+std::vector<Choice> first_two(std::vector<Choice> choices) {
+  choices.resize(std::min<size_t>(choices.size(), 2));
+  return choices;
+}
+
+class Top2 : public Decision {
+ public:
+  std::string_view name() const override { return "top2"; }
+  std::vector<Choice> choose(const std::vector<Choice>& all) const override {
+    return first_two(best_of_edges(without_none(all)));
+  }
+};
+
+class Top2Pairs final : public Decision {
+ public:
+  std::string_view name() const override { return "top2-pairs"; }
+  std::vector<Choice> choose(const std::vector<Choice>& all) const override {
+    return first_two(without_none(all));
+  }
+};
+
+class AllEdges final : public Decision {
+ public:
+  std::string_view name() const override { return "all-edges"; }
+  std::vector<Choice> choose(const std::vector<Choice>& all) const override {
+    return without_none(best_of_edges(all));
+  }
+};
+
+class Threshold final : public Top2 {
+ public:
+  explicit Threshold(double threshold) : threshold_(threshold) {}
+  std::string_view name() const override { return "threshold"; }
+  std::vector<Choice> choose(const std::vector<Choice>& all) const override {
+    std::vector<Choice> kept = Top2::choose(all);
+    std::erase_if(kept, [&](const Choice& c) { return c.score < threshold_; });
+    return kept;
+  }
+  bool drops_empty_nodes() const override { return true; }
+
+ private:
+  double threshold_;
+};
+
+template <typename T>
+std::unique_ptr<Decision> make(const DecisionOptions&) {
+  return std::make_unique<T>();
+}
+template <>
+std::unique_ptr<Decision> make<Threshold>(const DecisionOptions& options) {
+  return std::make_unique<Threshold>(options.threshold);
+}
+struct Row {
+  std::string_view name;
+  std::unique_ptr<Decision> (*make)(const DecisionOptions&);
+};
+constexpr Row kRows[] = {{"top2", make<Top2>},
+                         {"top2-pairs", make<Top2Pairs>},
+                         {"all-edges", make<AllEdges>},
+                         {"threshold", make<Threshold>}};
+constexpr auto kNames = [] {
+  std::array<std::string_view, std::size(kRows)> names;
+  for (size_t i = 0; i < names.size(); ++i) names[i] = kRows[i].name;
+  return names;
+}();
 
 Mixture discrete_mixture(const CellGenotype& cell, int64_t steps, DType dtype) {
   const auto candidates = static_cast<int64_t>(darts_primitives().size());
@@ -53,45 +119,67 @@ Mixture discrete_mixture(const CellGenotype& cell, int64_t steps, DType dtype) {
 
 }  // namespace
 
-CellGenotype top2(const Relaxation& relaxation,
-                  const Tensor& alpha,
-                  int64_t steps,
-                  int64_t multiplier) {
-  const Shape expected{edge_count(steps), static_cast<int64_t>(darts_primitives().size())};
-  if (alpha.shape() != expected) {
-    throw std::invalid_argument(fmt::format("top2: alpha has shape {}; expected {} for {} steps",
-                                            to_string(alpha.shape()),
+CellGenotype Decision::derive(const Tensor& scores, int64_t steps, int64_t multiplier) const {
+  const auto candidates = static_cast<int64_t>(darts_primitives().size());
+  const Shape expected{edge_count(steps), candidates};
+  if (scores.shape() != expected) {
+    throw std::invalid_argument(fmt::format("{}: scores have shape {}; expected {} for {} steps",
+                                            name(),
+                                            to_string(scores.shape()),
                                             to_string(expected),
                                             steps));
   }
   const NoGrad no_grad;
-  const std::vector<double> p = relaxation.scores(cast(alpha, DType::kFloat64)).to_vector<double>();
+  const std::vector<double> table = cast(scores, DType::kFloat64).to_vector<double>();
   CellGenotype cell;
+  std::vector<bool> is_there(kCellInputs + steps, !drops_empty_nodes());
+  std::fill_n(is_there.begin(), kCellInputs, true);
   for (int64_t node = 0; node < steps; ++node) {
-    std::vector<Choice> choices;
-    for (int j = 0; j < kCellInputs + node; ++j)
-      choices.push_back(best_candidate(p, first_edge(node) + j, j));
-    std::stable_sort(choices.begin(), choices.end(), [](const Choice& a, const Choice& b) {
-      return a.score > b.score;
-    });
-    for (size_t i = 0; i < 2; ++i) {
-      cell.edges.push_back({std::string(darts_primitives()[choices[i].candidate]),
-                            choices[i].from,
-                            static_cast<int>(kCellInputs + node)});
+    const auto to = static_cast<int>(kCellInputs + node);
+    std::vector<Choice> all;
+    for (int from = 0; from < to; ++from) {
+      const double* row = table.data() + (first_edge(node) + from) * candidates;
+      for (int64_t k = 0; k < candidates; ++k)
+        all.push_back({from, static_cast<size_t>(k), row[k]});
     }
+    std::ranges::stable_sort(all, std::ranges::greater(), &Choice::score);
+    for (const Choice& c : choose(all)) {
+      if (!is_there[c.from]) continue;  // edges lead forwards: what is gone is known by now
+      cell.edges.push_back({std::string(darts_primitives()[c.candidate]), c.from, to});
+      is_there[to] = true;
+    }
+    if (node >= steps - multiplier && is_there[to]) cell.concat.push_back(to);
   }
-  cell.concat.resize(multiplier);
-  std::iota(
-      cell.concat.begin(), cell.concat.end(), static_cast<int>(kCellInputs + steps - multiplier));
+  if (cell.concat.empty()) cell.edges.clear();  // they lead nowhere
   return cell;
 }
 
-Genotype top2(const Relaxation& relaxation,
-              const AlphaTables& alphas,
-              int64_t steps,
-              int64_t multiplier) {
-  return {.normal = top2(relaxation, alphas.normal, steps, multiplier),
-          .reduce = top2(relaxation, alphas.reduce, steps, multiplier)};
+std::unique_ptr<Decision> make_decision(std::string_view name, const DecisionOptions& options) {
+  if (!(options.threshold >= 0 && options.threshold <= 1)) {
+    throw std::invalid_argument(fmt::format(
+        "decision.threshold: {} is not allowed; expected a number from 0 to 1", options.threshold));
+  }
+  for (const Row& row : kRows) {
+    if (row.name == name) return row.make(options);
+  }
+  throw std::invalid_argument(
+      fmt::format("decision '{}' is not known; expected one of {}", name, fmt::join(kNames, ", ")));
+}
+
+std::span<const std::string_view> decision_names() {
+  return kNames;
+}
+
+Genotype derive(const Decision& decision,
+                const Relaxation& relaxation,
+                const AlphaTables& alphas,
+                int64_t steps,
+                int64_t multiplier) {
+  const NoGrad no_grad;
+  const auto cell = [&](const Tensor& alpha) {
+    return decision.derive(relaxation.scores(cast(alpha, DType::kFloat64)), steps, multiplier);
+  };
+  return {.normal = cell(alphas.normal), .reduce = cell(alphas.reduce)};
 }
 
 CellMixtures discrete_mixtures(const Genotype& genotype, int64_t steps, DType dtype) {

@@ -29,7 +29,6 @@ bool is_name(std::string_view name, std::string_view also) {
 
 // What is wrong with the cell, led by its place, `<path>edges[3]`; empty iff nothing is.
 std::string defect(const CellGenotype& cell, std::string_view path) {
-  std::vector<bool> reached(kStates, false);  // nodes with an edge or in concat
   int last_to = kCellInputs;
   for (size_t i = 0; i < cell.edges.size(); ++i) {
     const auto& [op, from, to] = cell.edges[i];
@@ -48,9 +47,10 @@ std::string defect(const CellGenotype& cell, std::string_view path) {
     if (from < 0 || from >= to) return wrong("0 <= from < to");
     if (to < last_to)
       return wrong(fmt::format("node {} or later, as edges are grouped by node", last_to));
-    reached[static_cast<size_t>(last_to = to)] = true;
+    last_to = to;
   }
-  if (cell.concat.empty()) return fmt::format("{}concat: expected at least one node", path);
+  if (cell.concat.empty() && !cell.edges.empty())
+    return fmt::format("{}concat: expected at least one node, as there are edges", path);
   int before = kCellInputs - 1;
   for (size_t i = 0; i < cell.concat.size(); ++i) {
     const int node = cell.concat[i];
@@ -62,17 +62,7 @@ std::string defect(const CellGenotype& cell, std::string_view path) {
                          kStates - 1,
                          node);
     }
-    reached[static_cast<size_t>(before = node)] = true;
-  }
-  const int states = kCellInputs + node_count(cell);
-  for (int node = kCellInputs; node < states; ++node) {
-    if (!reached[static_cast<size_t>(node)]) {
-      return fmt::format(
-          "{}edges: node {} has no edges and is not in concat, yet there are nodes up to {}",
-          path,
-          node,
-          states - 1);
-    }
+    before = node;
   }
   return {};
 }
@@ -193,8 +183,23 @@ int node_count(const CellGenotype& cell) {
   return last - kCellInputs + 1;
 }
 
+int edges_into(const CellGenotype& cell, int node) {
+  return static_cast<int>(std::ranges::count(cell.edges, node, &GenotypeEdge::to));
+}
+
 int count_op(const CellGenotype& cell, std::string_view op) {
   return static_cast<int>(std::ranges::count(cell.edges, op, &GenotypeEdge::op));
+}
+
+bool is_connected(const CellGenotype& cell) {
+  validate(cell);
+  std::vector<bool> reached(kStates, false);
+  std::fill_n(reached.begin(), kCellInputs, true);
+  for (const GenotypeEdge& edge : cell.edges)  // those into a node come before those out of it
+    reached[static_cast<size_t>(edge.to)] =
+        reached[static_cast<size_t>(edge.to)] || reached[static_cast<size_t>(edge.from)];
+  return std::ranges::any_of(cell.concat,
+                             [&](int node) { return reached[static_cast<size_t>(node)]; });
 }
 
 bool is_op_name(std::string_view op) {

@@ -24,7 +24,8 @@ struct GenotypeEdge {
 struct CellGenotype {
   std::vector<GenotypeEdge>
       edges;  // node after node, in score order inside a node; one edge may hold several ops
-  std::vector<int> concat;  // the nodes that make the cell's output, increasing
+  std::vector<int> concat;  // the nodes that make the cell's output, increasing; a node without
+                            // edges is zero
   bool operator==(const CellGenotype&) const = default;
 };
 
@@ -38,18 +39,25 @@ struct Genotype {
 // names.
 int node_count(const CellGenotype& cell);
 
+// Edges that lead to a node.
+int edges_into(const CellGenotype& cell, int node);
+
 // Edges that carry op.
 int count_op(const CellGenotype& cell, std::string_view op);
 
+// True iff edges lead from the cell's inputs to its output.
+bool is_connected(const CellGenotype& cell);
+
 // Throws std::invalid_argument unless names are well formed, every edge runs from an earlier state
-// to a node, edges are grouped by node, concat increases over the nodes, and each node has an edge
-// or is in concat. Primitives are not looked up: a genotype may come from another space.
+// to a node, edges are grouped by node, and concat increases over the nodes; it is empty only in a
+// cell of which nothing is left. Primitives are not looked up: a genotype may come from another
+// space.
 void validate(const Genotype& genotype);
 void validate(const CellGenotype& cell);
 
 // Genotype(normal=[('sep_conv_3x3', 1), ...], normal_concat=range(2, 6), reduce=[...],
-// reduce_concat=range(2, 6)). Throws std::invalid_argument unless every node has exactly two edges:
-// pair i belongs to node 2 + i / 2. The text does not carry the space.
+// reduce_concat=range(2, 6)). Throws std::invalid_argument unless there are nodes and every one has
+// exactly two edges: pair i belongs to node 2 + i / 2. The text does not carry the space.
 std::string to_text(const Genotype& genotype);
 bool has_text(const Genotype& genotype);  // true iff to_text gives one
 

@@ -20,7 +20,7 @@ namespace oche::nas {
 namespace {
 
 constexpr int kLastState = kCellInputs + kMaxGenotypeNodes - 1;
-constexpr size_t kEdgesPerNode = 2;
+constexpr int kEdgesPerNode = 2;
 
 bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
@@ -78,7 +78,7 @@ class Parser {
   void read_edges(Field& field) {
     std::vector<GenotypeEdge>& edges = field.edges;
     list("a list of ('operation', input) pairs", [&] {
-      const int to = kCellInputs + static_cast<int>(edges.size() / kEdgesPerNode);
+      const int to = kCellInputs + static_cast<int>(edges.size()) / kEdgesPerNode;
       if (to > kLastState) fail(at_, fmt::format("at most {} nodes", kMaxGenotypeNodes), "more");
       expect('(', "an ('operation', input) pair");
       GenotypeEdge edge{.op = op_name(), .to = to};
@@ -227,21 +227,17 @@ class Parser {
   size_t token_ = 0;  // where the last integer began
 };
 
-size_t edges_of(const CellGenotype& cell, int node) {
-  return static_cast<size_t>(std::ranges::count(cell.edges, node, &GenotypeEdge::to));
-}
-
-// The first node that does not have two edges.
+// The first node that does not have two edges; there has to be a node.
 std::optional<int> odd_node(const CellGenotype& cell) {
-  for (int node = kCellInputs; node < kCellInputs + node_count(cell); ++node) {
-    if (edges_of(cell, node) != kEdgesPerNode) return node;
+  for (int node = kCellInputs; node < kCellInputs + std::max(1, node_count(cell)); ++node) {
+    if (edges_into(cell, node) != kEdgesPerNode) return node;
   }
   return std::nullopt;
 }
 
 void check_two_edges(const CellGenotype& cell, std::string_view name) {
   if (const std::optional<int> node = odd_node(cell)) {
-    const size_t edges = edges_of(cell, *node);
+    const int edges = edges_into(cell, *node);
     throw std::invalid_argument(
         fmt::format("to_text: node {} of the {} cell has {} edge{}; the text form needs {} each, "
                     "JSON holds any",

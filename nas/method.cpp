@@ -25,6 +25,42 @@ constexpr Method kMethods[] = {
      "arXiv:1806.09055, sec. 3.3",
      [](SearchConfig& c) { c.gradient = "one-level"; },
      "the paper does not name the optimiser of the alphas here; it is Adam as elsewhere"},
+    {"gdas",
+     "GDAS, one drawn candidate on each edge",
+     "arXiv:1910.04465",
+     [](SearchConfig& c) {
+       c.gradient = "first-order";
+       c.relaxation = "gumbel-hard";
+       c.temperature = 10;
+       c.temperature_end = 0.1;
+       c.decision = "top2-pairs";
+       c.order = "weights-first";
+       c.layers = 6;
+       c.epochs = 250;
+       c.batch = 256;
+       c.nesterov = true;
+       c.weight_decay = 5e-4;
+     },
+     "pools keep their normalisation, weights alone are clipped, candidates that were not drawn "
+     "decay; the last "
+     "epoch's genotype, not the best one by accuracy"},
+    {"fair-darts",
+     "Fair DARTS, independent gates",
+     "arXiv:1911.12126",
+     [](SearchConfig& c) {
+       c.gradient = "first-order";
+       c.relaxation = "sigmoid";
+       c.regulariser = "zero-one";
+       c.regulariser_weight = 10;
+       c.decision = "threshold";
+       c.threshold = 0.85;
+       c.batch = 128;
+       c.lr = 0.005;
+       c.alpha_lr = 3e-3;
+       c.alpha_beta1 = 0.9;
+       c.alpha_init = 0;
+     },
+     "the alphas have a column for `none`, which is not run and is no gate; the original has none"},
 };
 
 }  // namespace

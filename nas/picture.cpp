@@ -84,16 +84,18 @@ std::string cell_to_dot(const CellGenotype& cell, std::string_view title) {
   validate(cell);
   std::string dot(kHeader);
   if (!title.empty()) dot += fmt::format("  label={};\n", label(fmt::format("{}\n ", title)));
-  std::set<int> fed;
-  for (const GenotypeEdge& edge : cell.edges) fed.insert(edge.to);
+  std::set<int> states(cell.concat.begin(), cell.concat.end());
+  for (const GenotypeEdge& edge : cell.edges) states.insert({edge.from, edge.to});
   for (int node = 0; node < node_count(cell); ++node) {
-    const bool empty = !fed.contains(kCellInputs + node);
+    if (!states.contains(kCellInputs + node)) continue;
+    const bool empty = edges_into(cell, kCellInputs + node) == 0;
     dot += fmt::format("  node{0} [label=\"{0}\"{1}];\n",
                        node,
                        empty ? R"(, style="rounded,dashed", color="#9AA3AD")" : "");
     // Keeps it in the column of the nodes, as a source it would drift.
     if (empty) dot += fmt::format("  in1 -> node{} [style=invis];\n", node);
   }
+  if (cell.concat.empty()) dot += "  in1 -> out [style=invis];\n";
   for (const auto& [op, from, to] : cell.edges) {
     const Kind& kind = kind_of(op);
     dot += fmt::format("  {} -> {} [label={}, color=\"{}\", fontcolor=\"{}\"];\n",

@@ -71,6 +71,7 @@ Search::Search(const SearchConfig& config, const Dataset& images)
       images_(images),
       train_images_(split(config, images).train),
       search_images_(split(config, images).search),
+      decision_(make_decision(config.decision, {.threshold = config.threshold})),
       state_(config, images.channels, images.classes) {
   continue_from({});
 }
@@ -98,10 +99,11 @@ void Search::continue_from(const SearchProgress& p) {
 }
 
 Genotype Search::genotype() const {
-  return top2(state_.relaxation(),
-              {state_.arch.normal(), state_.arch.reduce()},
-              config_.steps,
-              config_.multiplier);
+  return derive(*decision_,
+                state_.relaxation(),
+                {state_.arch.normal(), state_.arch.reduce()},
+                config_.steps,
+                config_.multiplier);
 }
 
 Pass Search::last_pass() const {

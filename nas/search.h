@@ -85,6 +85,7 @@ class Search {
   const SearchConfig config_;
   const Dataset& images_;
   std::vector<int64_t> train_images_, search_images_;
+  std::unique_ptr<const Decision> decision_;
   SearchState state_;
   SearchProgress progress_;
   std::optional<BatchFeed> train_feed_, search_feed_;  // the latter unless one level

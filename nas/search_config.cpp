@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "nas/arch_gradient.h"
+#include "nas/decision.h"
 #include "nas/regulariser.h"
 #include "nas/relaxation.h"
 
@@ -92,6 +93,7 @@ void validate(const SearchConfig& c) {
                         c.relaxation));
   }
   require(c.radius > 0, "set gradient.radius", c.radius, "a positive number");
+  make_decision(c.decision, {.threshold = c.threshold});
   if (precision_of(c) != Precision::kFloat32) {
     require(c.fuse, "precision", c.precision, "fp32 with --no-fuse: only fused cells round");
     require(c.dtype == DType::kFloat32, "precision", c.precision, "fp32 with --dtype f64");

@@ -52,6 +52,10 @@ struct SearchConfig {
   std::string regulariser = "none";
   double regulariser_weight = 0;
 
+  // From alphas to the genotype; the least score that `threshold` keeps.
+  std::string decision = "top2";
+  double threshold = 0.85;
+
   DType dtype = DType::kFloat32;
   std::string precision = "fp32";  // of fused f32 cells, see engine/mixed_cell.h
 };

@@ -52,6 +52,9 @@ TEST_CASE("a checkpoint verifies and holds what the search goes on from") {
                                    {"step", "8"},
                                    {"adam_step", "8"},
                                    {"seed", "0"},
+                                   {"relaxation", "softmax"},
+                                   {"decision", "top2"},
+                                   {"threshold", "0.85"},
                                    {"config", kToml.c_str()}}) {
     CAPTURE(key);
     CHECK(file.metadata().at(key) == value);
@@ -61,7 +64,8 @@ TEST_CASE("a checkpoint verifies and holds what the search goes on from") {
   const AlphaTables alphas = read_alphas(file);
   CHECK(steps_of(alphas) == 2);
   CHECK(same_bits(alphas.reduce, t.search.state().arch.reduce()));
-  CHECK(top2(t.search.state().relaxation(), alphas, 2, 2) == t.result.genotype);
+  CHECK(derive(*make_decision("top2"), t.search.state().relaxation(), alphas, 2, 2) ==
+        t.result.genotype);
   const Tensor m = read_tensor(file, "adam_m/reduce", DType::kFloat32);
   CHECK(same_bits(m, t.search.state().adam.first_moments()[1]));
   // OIHW

@@ -1,6 +1,4 @@
-// The search network: sizes, names, the rules of discretisation, and what a bilevel step may touch.
-#include <fmt/format.h>
-
+// The search network: sizes, names, and what a bilevel step may touch.
 #include <algorithm>
 #include <cmath>
 
@@ -27,14 +25,6 @@ SearchConfig tiny(const std::string& gradient = "first-order") {
   c.batch = 4;
   c.gradient = gradient;
   return c;
-}
-
-// An alpha table from rows of logits.
-Tensor alpha_table(int64_t steps,
-                   const std::vector<std::tuple<int64_t, int64_t, double>>& entries) {
-  std::vector<double> values(edge_count(steps) * 8, 0);
-  for (const auto& [edge, op, logit] : entries) values[edge * 8 + op] = logit;
-  return Tensor::from(values, {edge_count(steps), 8});
 }
 
 }  // namespace
@@ -118,44 +108,11 @@ TEST_CASE("a factorized reduction takes an odd side for one that ends with zeros
   }
 }
 
-TEST_CASE("top-2 follows the rule of DARTS, ties included") {
-  const auto names = [](const CellGenotype& cell) {
-    std::string text;
-    for (const GenotypeEdge& e : cell.edges) text += fmt::format("{}:{}>{} ", e.op, e.from, e.to);
-    return text;
-  };
-  SECTION("all equal: the first candidate after none, from the first two states") {
-    CHECK(names(top2(*make_relaxation("softmax"), alpha_table(2, {}), 2, 2)) ==
-          "max_pool_3x3:0>2 max_pool_3x3:1>2 max_pool_3x3:0>3 max_pool_3x3:1>3 ");
-  }
-  SECTION("edges come best first, none never wins, and its weight lowers the others'") {
-    // Node 0: edge 1 beats edge 0. Node 1: edge 2 has the larger logit, but a strong `none` beside
-    // it.
-    const Tensor alpha = alpha_table(
-        2, {{0, 3, 1.0}, {1, 4, 2.0}, {2, 5, 2.0}, {2, 0, 5.0}, {3, 6, 1.0}, {4, 7, 1.5}});
-    CHECK(names(top2(*make_relaxation("softmax"), alpha, 2, 2)) ==
-          "sep_conv_3x3:1>2 skip_connect:0>2 dil_conv_5x5:2>3 dil_conv_3x3:1>3 ");
-  }
-  SECTION("shapes are checked") {
-    CHECK_THROWS_AS(top2(*make_relaxation("softmax"), alpha_table(3, {}), 2, 2),
-                    std::invalid_argument);
-  }
-}
-
 TEST_CASE("uniform alphas make an edge the mean of its eight candidates, none among them") {
   SearchConfig c = tiny();
   SearchState s(c, 3, 10);
   s.arch.normal().assign(Tensor::zeros(s.arch.normal().shape(), DType::kFloat32));
   for (float w : s.mixtures().normal.weights.to_vector<float>()) CHECK(w == 0.125f);
-}
-
-TEST_CASE("the discrete mixture runs what the genotype kept and nothing else") {
-  const Genotype g =
-      top2(*make_relaxation("softmax"), {alpha_table(2, {}), alpha_table(2, {{0, 7, 3.0}})}, 2, 2);
-  const CellMixtures m = discrete_mixtures(g, 2, DType::kFloat32);
-  CHECK(std::count(m.normal.run.begin(), m.normal.run.end(), true) == 4);
-  CHECK(m.reduce.run[7]);
-  CHECK(m.reduce.weights.to_vector<float>()[7] == 1);
 }
 
 TEST_CASE("no estimator changes weights, statistics, alphas or moments by a bit") {

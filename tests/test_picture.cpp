@@ -66,6 +66,21 @@ TEST_CASE("picture: nodes without edges and parallel edges", "[picture]") {
   CHECK(occurrences(cell_to_dot(kTwoOpsOnAnEdge, ""), "in0 -> node0 [label=") == 2);
 }
 
+TEST_CASE("picture: a node that is not there, and an empty cell", "[picture]") {
+  const CellGenotype gap{{{"skip_connect", 0, 2}, {"dil_conv_3x3", 2, 4}}, {4}};
+  const std::string dot = cell_to_dot(gap, "");
+  CHECK(occurrences(dot, "node1") == 0);
+  CHECK(occurrences(dot, "node0 -> node2 [label=") == 1);
+  CHECK(occurrences(dot, "-> out [color") == 1);
+  const std::string empty = cell_to_dot({}, "");
+  CHECK(occurrences(empty, "node0") == 0);
+  CHECK(occurrences(empty, "in1 -> out [style=invis]") == 1);
+  for (const std::string& text : {dot, empty}) {
+    const auto svg = dot_to_svg(text);
+    CHECK((!svg || contains(*svg, "cₖ₋₁")));
+  }
+}
+
 TEST_CASE("picture: titles are escaped", "[picture]") {
   const std::string dot = cell_to_dot(kTwoOpsOnAnEdge, "a \"b\" \\N & <c>\x01\nd");
   CHECK(contains(dot, R"(label="a \"b\" \\N &amp; <c> \nd\n )"));

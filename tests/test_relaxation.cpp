@@ -242,7 +242,9 @@ TEST_CASE("decisions compare weights as the relaxation makes them") {
   v[1 * 8 + 5] = 1.5;
   const Tensor alpha = Tensor::from(v, {2, 8});
   const auto first = [&](std::string_view name) {
-    return top2(*make_relaxation(name), alpha, 1, 1).edges[0].op;
+    return derive(*make_decision("top2"), *make_relaxation(name), {alpha, alpha}, 1, 1)
+        .normal.edges[0]
+        .op;
   };
   CHECK(first("softmax") == "sep_conv_3x3");
   CHECK(first("sigmoid") == "sep_conv_5x5");

@@ -1,7 +1,7 @@
 // oche derive: the genotype that trained alphas stand for.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include <charconv>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -17,6 +17,7 @@
 #include "tools/commands.h"
 #include "tools/exit_code.h"
 #include "tools/genotype_output.h"
+#include "tools/settings.h"
 
 namespace oche::tools {
 namespace {
@@ -34,39 +35,49 @@ Examples:
 
 struct Arguments {
   std::string path, pictures;
+  std::optional<std::string> decision;  // in place of the file's
   bool json = false;
 };
 
 // How many nodes make a cell's output: our files say it; without a word it is all of them.
 int64_t multiplier_of(const SafetensorsFile& file, int64_t steps) {
-  const auto entry = file.metadata().find("multiplier");
-  if (entry == file.metadata().end()) return steps;
-  const std::string& text = entry->second;
-  int64_t multiplier = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), multiplier);
-  if (error != std::errc() || end != text.data() + text.size() || multiplier < 1 ||
-      multiplier > steps) {
+  if (!file.metadata().contains("multiplier")) return steps;
+  const auto multiplier = nas::metadata_number<int64_t>(file, "multiplier");
+  if (multiplier < 1 || multiplier > steps) {
     throw FormatError(fmt::format(
-        "{}: metadata multiplier is {}; expected 1 to {}", file.source(), quote(text), steps));
+        "{}: metadata multiplier is {}; expected 1 to {}", file.source(), multiplier, steps));
   }
   return multiplier;
 }
 
-// What made weights of the alphas; without a word softmax.
-std::unique_ptr<nas::Relaxation> relaxation_of(const SafetensorsFile& file) {
-  const auto entry = file.metadata().find("relaxation");
-  if (entry == file.metadata().end()) return nas::make_relaxation("softmax");
+// How the search decides; without a word as DARTS does.
+SearchConfig config_of(const SafetensorsFile& file) {
+  SearchConfig c;
+  const auto read = [&](const char* key, std::string& name) {
+    const auto entry = file.metadata().find(key);
+    if (entry != file.metadata().end()) name = entry->second;
+  };
+  read("relaxation", c.relaxation);
+  read("decision", c.decision);
+  if (file.metadata().contains("threshold"))
+    c.threshold = nas::metadata_number<double>(file, "threshold");
+  return c;
+}
+
+Genotype derive_from(const SafetensorsFile& file, const std::optional<std::string>& decision) {
+  const nas::AlphaTables alphas = nas::read_alphas(file);
+  const int64_t steps = nas::steps_of(alphas);
+  const SearchConfig c = config_of(file);
   try {
-    return nas::make_relaxation(entry->second);
+    return nas::derive(
+        *nas::make_decision(decision.value_or(c.decision), {.threshold = c.threshold}),
+        *nas::make_relaxation(c.relaxation),
+        alphas,
+        steps,
+        multiplier_of(file, steps));
   } catch (const std::invalid_argument& e) {
     throw FormatError(fmt::format("{}: metadata: {}", file.source(), e.what()));
   }
-}
-
-Genotype derive_from(const SafetensorsFile& file) {
-  const nas::AlphaTables alphas = nas::read_alphas(file);
-  const int64_t steps = nas::steps_of(alphas);
-  return nas::top2(*relaxation_of(file), alphas, steps, multiplier_of(file, steps));
 }
 
 // The newest checkpoint that is whole; a damaged one is told of.
@@ -92,9 +103,14 @@ void write_pictures(const Genotype& genotype, const fs::path& directory, Console
 }
 
 int derive(const Arguments& args, Console& console) {
+  if (args.decision) {  // a name that exists
+    SearchConfig config;
+    assign({find_setting("decision.name"), *args.decision, "--decision"}, config);
+  }
   const bool is_run = fs::is_directory(args.path);
-  const Genotype genotype =
-      derive_from(is_run ? newest_of_run(args.path, console) : SafetensorsFile::open(args.path));
+  const Genotype genotype = derive_from(
+      is_run ? newest_of_run(args.path, console) : SafetensorsFile::open(args.path), args.decision);
+  report_empty_cells(genotype, console);
   if (!args.pictures.empty()) write_pictures(genotype, args.pictures, console);
   fmt::print("{}", args.json ? nas::to_json(genotype) : text_or_json(genotype) + '\n');
   return kDone;
@@ -113,6 +129,13 @@ Command add_derive(CLI::App& app, Console& console) {
                    "with alphas")
       ->required()
       ->check(CLI::ExistingPath);
+  const auto names = nas::decision_names();
+  command
+      ->add_option("--decision",
+                   args->decision,
+                   fmt::format("decide so, not as the search did: {}", fmt::join(names, ", ")))
+      ->option_text("NAME")
+      ->type_name(fmt::format("{{{}}}", fmt::join(names, ",")));
   command->add_option("--svg", args->pictures, "draw both cells into this directory")
       ->option_text("DIR")
       ->group("Pictures");

@@ -1,9 +1,13 @@
-// Genotypes on stdout.
+// Genotypes on stdout, and what is to be said of them.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <string>
+#include <utility>
 
 #include "nas/genotype.h"
+#include "tools/console.h"
 #include "tools/json_output.h"
 
 namespace oche::tools {
@@ -20,6 +24,18 @@ inline std::string text_or_json(const nas::Genotype& genotype) {
 inline void add_genotype(Json& document, const nas::Genotype& genotype) {
   document["genotype"] = Json::parse(nas::to_json(genotype));
   if (nas::has_text(genotype)) document["genotype_text"] = nas::to_text(genotype);
+}
+
+// A decision may leave nothing of a cell.
+inline void report_empty_cells(const nas::Genotype& genotype, Console& console) {
+  for (const auto& [name, cell] :
+       {std::pair("normal", &genotype.normal), {"reduce", &genotype.reduce}}) {
+    if (nas::is_connected(*cell)) continue;
+    console.error(
+        fmt::format("the {} cell is empty: the decision left no way from its inputs to its output; "
+                    "`oche derive --decision NAME` decides otherwise",
+                    name));
+  }
 }
 
 }  // namespace oche::tools

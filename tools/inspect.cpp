@@ -108,7 +108,10 @@ void inspect_genotype(const nas::Genotype& genotype, const std::string& name, bo
   fmt::print("{}\n", text_or_json(genotype));
   for (const auto& [cell, label] :
        {std::pair(&genotype.normal, "normal"), {&genotype.reduce, "reduce"}}) {
-    fmt::print("\n{} cell: {} nodes\n", label, nas::node_count(*cell));
+    fmt::print("\n{} cell: {} nodes{}\n",
+               label,
+               nas::node_count(*cell),
+               nas::is_connected(*cell) ? "" : ", none between its inputs and its output");
     for (const auto& [op, count] : op_counts(*cell)) fmt::print("  {:<14} {:>3}\n", op, count);
   }
 }

@@ -38,14 +38,24 @@ SearchConfig preset(const nas::Method& method) {
 }
 
 // The settings that name the parts of a method.
-constexpr std::string_view kParts[] = {
-    "relaxation.name", "gradient.name", "regulariser.name", "schedule.order"};
+constexpr struct {
+  std::string_view title, key;
+} kParts[] = {{"relaxation", "relaxation.name"},
+              {"gradient", "gradient.name"},
+              {"regulariser", "regulariser.name"},
+              {"decision", "decision.name"},
+              {"order", "schedule.order"}};
+
+std::vector<std::string> parts_of(const SearchConfig& config) {
+  std::vector<std::string> parts;
+  for (const auto& part : kParts) parts.push_back(value_text(config, *find_setting(part.key)));
+  return parts;
+}
 
 Json as_json(const nas::Method& method) {
-  const SearchConfig config = preset(method);
+  const std::vector<std::string> values = parts_of(preset(method));
   Json parts;
-  for (const std::string_view part : kParts)
-    parts[std::string(part)] = value_text(config, *find_setting(part));
+  for (size_t i = 0; i < values.size(); ++i) parts[std::string(kParts[i].title)] = values[i];
   return {{"name", method.name},
           {"title", method.title},
           {"source", method.source},
@@ -53,22 +63,24 @@ Json as_json(const nas::Method& method) {
           {"differs", method.differs}};
 }
 
+// Columns as wide as their longest entry.
 void print_table() {
-  fmt::print("{:<16} {:<12} {:<18} {:<13} {:<14} {}\n",
-             "method",
-             "relaxation",
-             "gradient",
-             "regulariser",
-             "order",
-             "source");
+  std::vector<std::vector<std::string>> rows{{"method"}};
+  for (const auto& part : kParts) rows[0].emplace_back(part.title);
+  rows[0].emplace_back("source");
   for (const nas::Method& m : nas::methods()) {
-    const SearchConfig config = preset(m);
-    std::string row = fmt::format("{:<16}", m.name);
-    constexpr int kWidths[] = {12, 18, 13, 14};
-    for (size_t i = 0; i < std::size(kParts); ++i)
-      row += fmt::format(" {:<{}}", value_text(config, *find_setting(kParts[i])), kWidths[i]);
-    fmt::print("{} {}\n", row, m.source);
-    if (!m.differs.empty()) fmt::print("{:<16} {}\n", "", m.differs);
+    rows.push_back(parts_of(preset(m)));
+    rows.back().insert(rows.back().begin(), std::string(m.name));
+    rows.back().emplace_back(m.source);
+  }
+  for (const std::vector<std::string>& row : rows) {
+    std::string line;
+    for (size_t column = 0; column < row.size(); ++column) {
+      size_t width = 0;
+      for (const auto& other : rows) width = std::max(width, other[column].size());
+      line += column + 1 < row.size() ? fmt::format("{:<{}}  ", row[column], width) : row[column];
+    }
+    fmt::print("{}\n", line);
   }
 }
 

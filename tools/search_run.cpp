@@ -13,6 +13,7 @@
 #include "engine/profile.h"
 #include "engine/storage.h"
 #include "nas/checkpoint.h"
+#include "tools/genotype_output.h"
 #include "tools/profile_report.h"
 #include "tools/progress.h"
 #include "tools/settings.h"
@@ -140,6 +141,7 @@ RunOutcome run_search(const SearchConfig& config,
                     100 * result.train_accuracy,
                     100 * result.search_accuracy,
                     100 * result.discrete_accuracy));
+    report_empty_cells(result.genotype, console);
   } else {
     console.note(fmt::format("stopped after {} steps; checkpoint: {}; go on with --resume {}",
                              search.progress().steps,

@@ -13,6 +13,7 @@
 
 #include "engine/error.h"
 #include "nas/arch_gradient.h"
+#include "nas/decision.h"
 #include "nas/method.h"
 #include "nas/regulariser.h"
 #include "nas/relaxation.h"
@@ -49,6 +50,11 @@ std::vector<std::string> regulariser_names() {
 
 std::vector<std::string> relaxation_names() {
   const auto names = nas::relaxation_names();
+  return {names.begin(), names.end()};
+}
+
+std::vector<std::string> decision_names() {
+  const auto names = nas::decision_names();
   return {names.begin(), names.end()};
 }
 
@@ -108,6 +114,9 @@ const Setting kSettings[] = {
 
     {"regulariser.name", "regulariser", "what the loss of the alphas has besides", &C::regulariser, regulariser_names},
     {"regulariser.weight", "", "its weight", &C::regulariser_weight},
+
+    {"decision.name", "decision", "how alphas become a genotype", &C::decision, decision_names},
+    {"decision.threshold", "", "threshold: the least score that stays", &C::threshold},
 };
 // clang-format on
 

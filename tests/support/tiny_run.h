@@ -63,7 +63,8 @@ struct Recorder : SearchObserver {
 
 // A whole search, run once for all test cases.
 struct TinyRun {
-  TinyRun() : search(tiny_config(), images()), run(root.path() / "run", Existing::kRefuse) {
+  explicit TinyRun(const SearchConfig& config = tiny_config())
+      : search(config, images()), run(root.path() / "run", Existing::kRefuse) {
     Recorder recorder(search, run);
     run.start(search, kToml);
     result = search.run(recorder);
