@@ -23,8 +23,7 @@ constexpr const char* kNotes =
 
 Examples:
   oche methods
-  oche methods gdas > mine.toml
-  oche search --config mine.toml --set decision.name=top2
+  oche methods gdas
 )";
 
 struct Arguments {

@@ -15,7 +15,7 @@ expect_match("${err}" "^oche: bench: no 'oche-bench' beside this program; [^\n]*
 oche(0 bench --list --quiet)
 foreach(row batch_norm_forward/n:64/h:16/w:16/c:32 search_step/layers:8/channels:16/batch:64/order:1/relaxation:0/fuse:1/precision:0
             sep_conv_5x5/n:64/h:8/w:8/c:64/stride:1/backward:1 mixed_op/n:64/h:32/w:32/c:16/stride:1/backward:0/fuse:1
-            mixed_cell_first/n:64/h:32/w:32/c:16/edges:4/stride:1)
+            mixed_cell_first/n:64/h:32/w:32/c:16/edges:4/stride:1/precision:0)
   expect_match("\n${out}" "\n${row}\n")
 endforeach()
 oche(0 bench --list --json --filter "^gemm/m:64/n:10/")

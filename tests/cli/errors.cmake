@@ -18,7 +18,7 @@ fails(2 "--epochs: '1.5' is not allowed; expected a whole number" search --epoch
 fails(2 "--epochs: 0 is not allowed" search --epochs 0)
 fails(2 "--seed: '9223372036854775808' is not allowed" search --seed 9223372036854775808)
 fails(2 "--dtype: 'f16' is not allowed; expected f32 or f64" search --dtype f16)
-fails(2 "--method: 'dart' is not allowed; expected one of darts, darts-1st; did you mean darts" search --method dart)
+fails(2 "--method: 'dart' is not allowed; expected one of darts, darts-1st, .*; did you mean darts" search --method dart)
 fails(2 "--gradient: 'none'.*finite-difference" search --gradient none)
 fails(2 "--decision: 'all' is not allowed; expected one of top2, top2-pairs, all-edges, threshold" search --decision all)
 fails(2 "decision.threshold: 2 is not allowed; expected a number from 0 to 1" search --decision threshold --set decision.threshold=2)

@@ -7,38 +7,14 @@
 #pragma once
 
 #include <cmath>
-#include <cstring>
 #include <functional>
-#include <memory>
-#include <new>
 
+#include "tests/support/host_memory.h"
 #include "tests/support/mixed_cell_cases.h"
 #include "tests/support/reference_cell.h"
 #include "tests/support/values.h"
 
 namespace oche {
-
-class HostMemory {
- public:
-  template <typename T>
-  T* put(const std::vector<T>& values) {
-    const size_t bytes = values.size() * sizeof(T);
-    arrays_.emplace_back(::operator new(bytes, kAlignment));
-    if (bytes > 0) std::memcpy(arrays_.back().get(), values.data(), bytes);
-    return static_cast<T*>(arrays_.back().get());
-  }
-  template <typename T>
-  std::vector<T> get(const T* data, int64_t n) const {
-    return {data, data + n};
-  }
-
- private:
-  static constexpr std::align_val_t kAlignment{64};
-  struct Free {
-    void operator()(void* p) const { ::operator delete(p, kAlignment); }
-  };
-  std::vector<std::unique_ptr<void, Free>> arrays_;
-};
 
 // What a kernel wrote, and what it must not have written: outputs with all that lies beside them,
 // which stays NaN.

@@ -1,0 +1,32 @@
+# `oche methods`: what it lists can be searched with, by name and by the configuration that it prints.
+include(${CMAKE_CURRENT_LIST_DIR}/common.cmake)
+
+oche(0 methods)
+expect_match("${out}" "^method +relaxation +gradient +regulariser +decision +order +source\ndarts ")
+oche(0 methods --json)
+set(listed "${out}")
+string(JSON count LENGTH "${listed}" methods)
+math(EXPR last "${count} - 1")
+set(tiny --layers 2 --channels 2 --steps 2 --multiplier 2 --batch 4 --train-size 80 --epochs 2)
+foreach(i RANGE ${last})
+  string(JSON name GET "${listed}" methods ${i} name)
+  oche(0 methods ${name} --json)
+  string(JSON one GET "${listed}" methods ${i})
+  string(JSON same EQUAL "${out}" "${one}")
+  expect_equal("${name} ${same}" "${name} ON")
+
+  oche(0 methods ${name})
+  expect_match("${out}" "^# [^\n]+arXiv:[0-9.]+")
+  file(WRITE ${WORK}/${name}.toml "${out}")
+  oche(0 search ${tiny} --config ${name}.toml --out by-file-${name} --quiet)
+  oche(0 search ${tiny} --method ${name} --out by-name-${name} --quiet)
+  foreach(file config.toml genotypes.jsonl genotype.json weights.safetensors)
+    file(SHA256 ${WORK}/by-file-${name}/${file} expected)
+    file(SHA256 ${WORK}/by-name-${name}/${file} actual)
+    expect_equal("${name}/${file} ${actual}" "${name}/${file} ${expected}")
+  endforeach()
+endforeach()
+
+fails(2 "unknown method 'gads'; did you mean gdas" methods gads)
+fails(2 "gradient: finite-difference is not allowed; expected first-order with gumbel-hard" search --method gdas --gradient finite-difference
+      --dry-run)
