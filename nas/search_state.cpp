@@ -184,6 +184,7 @@ void SearchState::alpha_step(const Batch& train, const Batch& validation, int64_
   if (alphas_rest_) {
     const NoGrad no_grad;
     const Tensor measured = loss(validation, pass(index, Phase::kValidation));
+    flag_non_finite({measured}, kAlphaHalf, flag_);
     slice(losses_, 0, 0, 1).assign(reshape(measured, {1}));
     return;
   }
