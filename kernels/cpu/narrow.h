@@ -52,7 +52,7 @@ V load_kept(const BFloat16* p) {
   if constexpr (V::kLanes == 1) {
     return {to_float(*p)};
   } else {
-    const auto& half = *reinterpret_cast<const typename HalfWords<V::kLanes>::Native*>(p);
+    const auto half = *reinterpret_cast<const typename HalfWords<V::kLanes>::Native*>(p);
     using Word = typename Words<V::kLanes>::Native;
     return floats_of(Words<V::kLanes>{__builtin_convertvector(half, Word) << 16});
   }
