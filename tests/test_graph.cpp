@@ -75,6 +75,11 @@ TEST_CASE("recorded steps have the bits of those that are not") {
     CAPTURE(gradient);
     CHECK(four_steps(tiny(gradient), true) == four_steps(tiny(gradient), false));
   }
+}
+
+TEST_CASE("so have those of each schedule and relaxation", "[parts]") {
+  if (cuda_device_count() == 0) SKIP(why_no_cuda());
+  const OnCuda device;
   const auto check = [](std::string_view what, const auto& change) {
     SearchConfig c = tiny("first-order");
     change(c);
