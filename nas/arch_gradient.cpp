@@ -2,21 +2,18 @@
 #include "nas/arch_gradient.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
-#include <array>
 #include <stdexcept>
+#include <type_traits>
 
 #include "engine/autograd.h"
 #include "engine/diagnose.h"
 #include "engine/mixed_cell.h"
 #include "engine/ops.h"
+#include "nas/named_parts.h"
 
 namespace oche::nas {
 namespace {
-
-constexpr std::array<std::string_view, 4> kNames = {
-    "first-order", "finite-difference", "exact-unrolled", "one-level"};
 
 std::vector<Tensor> gradients(const Tensor& loss, const std::vector<Tensor>& inputs) {
   return defined_or_zeros(grad(loss, inputs), inputs);
@@ -82,7 +79,7 @@ ArchGradientResult combine(const Ahead& ahead,
 
 class FirstOrder final : public ArchGradient {
  public:
-  std::string_view name() const override { return kNames[0]; }
+  std::string_view name() const override { return "first-order"; }
   ArchGradientResult compute(const Bilevel& p, const InnerStep&) const override {
     const Frozen frozen(p.weights);
     const Tensor loss = p.validation_loss();
@@ -92,12 +89,12 @@ class FirstOrder final : public ArchGradient {
 
 class FiniteDifference final : public ArchGradient {
  public:
-  explicit FiniteDifference(double radius) : radius_(radius) {
-    if (!(radius > 0))
+  explicit FiniteDifference(const ArchGradientOptions& options) : radius_(options.radius) {
+    if (!(radius_ > 0))
       throw std::invalid_argument(
-          fmt::format("finite-difference: radius {}; expected a positive number", radius));
+          fmt::format("finite-difference: radius {}; expected a positive number", radius_));
   }
-  std::string_view name() const override { return kNames[1]; }
+  std::string_view name() const override { return "finite-difference"; }
   ArchGradientResult compute(const Bilevel& p, const InnerStep& s) const override {
     const Ahead ahead = look_ahead(p, s);
     const Probe probe = probe_along(p.weights, ahead.v);
@@ -143,7 +140,7 @@ class FiniteDifference final : public ArchGradient {
 
 class ExactUnrolled final : public ArchGradient {
  public:
-  std::string_view name() const override { return kNames[2]; }
+  std::string_view name() const override { return "exact-unrolled"; }
   ArchGradientResult compute(const Bilevel& p, const InnerStep& s) const override {
     const Ahead ahead = look_ahead(p, s);
     const Label label("mixed product", ProfileKind::kPhase);
@@ -155,7 +152,7 @@ class ExactUnrolled final : public ArchGradient {
 
 class OneLevel final : public ArchGradient {
  public:
-  std::string_view name() const override { return kNames[3]; }
+  std::string_view name() const override { return "one-level"; }
   bool joint() const override { return true; }
   ArchGradientResult compute(const Bilevel& p, const InnerStep&) const override {
     const Frozen frozen(p.weights);
@@ -164,16 +161,29 @@ class OneLevel final : public ArchGradient {
   }
 };
 
+template <typename T>
+std::unique_ptr<ArchGradient> make(const ArchGradientOptions& options) {
+  if constexpr (std::is_constructible_v<T, const ArchGradientOptions&>) {
+    return std::make_unique<T>(options);
+  } else {
+    return std::make_unique<T>();
+  }
+}
+struct Row {
+  std::string_view name;
+  std::unique_ptr<ArchGradient> (*make)(const ArchGradientOptions&);
+};
+constexpr Row kRows[] = {{"first-order", make<FirstOrder>},
+                         {"finite-difference", make<FiniteDifference>},
+                         {"exact-unrolled", make<ExactUnrolled>},
+                         {"one-level", make<OneLevel>}};
+constexpr auto kNames = names_of(kRows);
+
 }  // namespace
 
 std::unique_ptr<ArchGradient> make_arch_gradient(std::string_view name,
                                                  const ArchGradientOptions& options) {
-  if (name == kNames[0]) return std::make_unique<FirstOrder>();
-  if (name == kNames[1]) return std::make_unique<FiniteDifference>(options.radius);
-  if (name == kNames[2]) return std::make_unique<ExactUnrolled>();
-  if (name == kNames[3]) return std::make_unique<OneLevel>();
-  throw std::invalid_argument(
-      fmt::format("gradient '{}' is not known; expected one of {}", name, fmt::join(kNames, ", ")));
+  return find_named("gradient", name, kRows).make(options);
 }
 
 std::span<const std::string_view> arch_gradient_names() {

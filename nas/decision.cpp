@@ -2,14 +2,13 @@
 #include "nas/decision.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <functional>
 #include <stdexcept>
 
 #include "engine/autograd.h"
+#include "nas/named_parts.h"
 
 namespace oche::nas {
 namespace {
@@ -88,11 +87,7 @@ constexpr Row kRows[] = {{"top2", make<Top2>},
                          {"top2-pairs", make<Top2Pairs>},
                          {"all-edges", make<AllEdges>},
                          {"threshold", make<Threshold>}};
-constexpr auto kNames = [] {
-  std::array<std::string_view, std::size(kRows)> names;
-  for (size_t i = 0; i < names.size(); ++i) names[i] = kRows[i].name;
-  return names;
-}();
+constexpr auto kNames = names_of(kRows);
 
 Mixture discrete_mixture(const CellGenotype& cell, int64_t steps, DType dtype) {
   const auto candidates = static_cast<int64_t>(darts_primitives().size());
@@ -159,11 +154,7 @@ std::unique_ptr<Decision> make_decision(std::string_view name, const DecisionOpt
     throw std::invalid_argument(fmt::format(
         "decision.threshold: {} is not allowed; expected a number from 0 to 1", options.threshold));
   }
-  for (const Row& row : kRows) {
-    if (row.name == name) return row.make(options);
-  }
-  throw std::invalid_argument(
-      fmt::format("decision '{}' is not known; expected one of {}", name, fmt::join(kNames, ", ")));
+  return find_named("decision", name, kRows).make(options);
 }
 
 std::span<const std::string_view> decision_names() {

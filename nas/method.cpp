@@ -1,12 +1,7 @@
 // The table of methods.
 #include "nas/method.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
-#include <algorithm>
-#include <stdexcept>
-#include <vector>
+#include "nas/named_parts.h"
 
 namespace oche::nas {
 namespace {
@@ -70,12 +65,7 @@ std::span<const Method> methods() {
 }
 
 const Method& find_method(std::string_view name) {
-  const auto* found = std::ranges::find(kMethods, name, &Method::name);
-  if (found != std::end(kMethods)) return *found;
-  std::vector<std::string_view> names;
-  for (const Method& m : kMethods) names.push_back(m.name);
-  throw std::invalid_argument(
-      fmt::format("method '{}' is not known; expected one of {}", name, fmt::join(names, ", ")));
+  return find_named("method", name, kMethods);
 }
 
 }  // namespace oche::nas

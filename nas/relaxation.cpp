@@ -1,15 +1,10 @@
 // From architecture parameters to the weights of the candidates.
 #include "nas/relaxation.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
-#include <array>
-#include <stdexcept>
-
 #include "engine/dispatch.h"
 #include "engine/ops.h"
 #include "kernels/random.h"
+#include "nas/named_parts.h"
 
 namespace oche::nas {
 namespace {
@@ -82,20 +77,12 @@ constexpr Row kRows[] = {{"softmax", make<Softmax>},
                          {"sigmoid", make<Sigmoid>},
                          {"gumbel-soft", make<GumbelSoft>},
                          {"gumbel-hard", make<GumbelHard>}};
-constexpr auto kNames = [] {
-  std::array<std::string_view, std::size(kRows)> names;
-  for (size_t i = 0; i < names.size(); ++i) names[i] = kRows[i].name;
-  return names;
-}();
+constexpr auto kNames = names_of(kRows);
 
 }  // namespace
 
 std::unique_ptr<Relaxation> make_relaxation(std::string_view name) {
-  for (const Row& row : kRows) {
-    if (row.name == name) return row.make();
-  }
-  throw std::invalid_argument(fmt::format(
-      "relaxation '{}' is not known; expected one of {}", name, fmt::join(kNames, ", ")));
+  return find_named("relaxation", name, kRows).make();
 }
 
 std::span<const std::string_view> relaxation_names() {

@@ -111,8 +111,6 @@ InnerStep SearchState::inner_step(double lr) const {
 
 namespace {
 
-constexpr int64_t kAlphaHalf = 1, kWeightHalf = 2;  // what the flag says
-
 // Takes back what the first half of a step changed, unless it is kept. Allocates up front, so that
 // going back cannot fail.
 class Rollback {
@@ -184,14 +182,14 @@ void SearchState::alpha_step(const Batch& train, const Batch& validation, int64_
   if (alphas_rest_) {
     const NoGrad no_grad;
     const Tensor measured = loss(validation, pass(index, Phase::kValidation));
-    flag_non_finite({measured}, kAlphaHalf, flag_);
+    flag_non_finite({measured}, static_cast<int64_t>(Half::kAlpha), flag_);
     slice(losses_, 0, 0, 1).assign(reshape(measured, {1}));
     return;
   }
   const ArchGradientResult alpha = alpha_gradient(train, validation, index);
   std::vector<Tensor> made = alpha.gradients;
   made.push_back(alpha.validation_loss);
-  flag_non_finite(made, kAlphaHalf, flag_);
+  flag_non_finite(made, static_cast<int64_t>(Half::kAlpha), flag_);
   adam.step(alpha.gradients, slice(numbers_, 0, 1, 3), flag_);
   slice(losses_, 0, 0, 1).assign(reshape(alpha.validation_loss, {1}));
 }
@@ -202,7 +200,7 @@ void SearchState::weight_step(const Batch& train, int64_t index) {
   std::vector<Tensor> made = {w.loss.detach(), squares};
   for (const BufferUpdate& u : w.statistics) made.push_back(u.batch);
   made.insert(made.end(), w.alphas.begin(), w.alphas.end());
-  flag_non_finite(made, kWeightHalf, flag_);
+  flag_non_finite(made, static_cast<int64_t>(Half::kWeights), flag_);
   const Tensor scale = clip_factor(squares, config_.grad_clip);
   if (!w.alphas.empty()) {
     adam.step(w.alphas, slice(numbers_, 0, 1, 3), flag_);
@@ -219,17 +217,15 @@ void SearchState::weight_step(const Batch& train, int64_t index) {
 struct SearchState::Recorded {
   Recorded(SearchState& state, const Batch& train_like, const Batch& validation_like, int64_t index)
       : train(copy(train_like)), validation(copy(validation_like)), rest(state.alphas_rest_) {
-    const auto half = [this, &state, index](bool alpha) {
-      return [this, &state, index, alpha] {
-        alpha ? state.alpha_step(train, validation, index) : state.weight_step(train, index);
-      };
+    const auto running = [this, &state, index](Half half) {
+      return [this, &state, index, half] { state.run_half(half, train, validation, index); };
     };
     int64_t bytes = 0;
-    for (const bool alpha : state.halves()) bytes = std::max(bytes, arena_bytes(half(alpha)));
+    for (const Half half : state.halves()) bytes = std::max(bytes, arena_bytes(running(half)));
     arena.emplace(bytes);
     if (DryRun::active()) return;
-    for (const bool alpha : state.halves())
-      work.push_back(std::make_unique<RecordedWork>(half(alpha), *arena));
+    for (const Half half : state.halves())
+      work.push_back(std::make_unique<RecordedWork>(running(half), *arena));
   }
 
   bool fits(const SearchState& state, const Batch& batch) const {
@@ -265,14 +261,22 @@ std::optional<SearchState::RecordedCost> SearchState::recorded_cost() const {
   return RecordedCost{launches, recorded_->arena->bytes()};
 }
 
-std::vector<bool> SearchState::halves() const {
-  if (arch_gradient_->joint()) return {false};
-  const bool alpha_first = config_.order == "alpha-first";
-  return {alpha_first, !alpha_first};
+std::vector<SearchState::Half> SearchState::halves() const {
+  if (arch_gradient_->joint()) return {Half::kWeights};
+  if (config_.order == "weights-first") return {Half::kWeights, Half::kAlpha};
+  return {Half::kAlpha, Half::kWeights};
+}
+
+void SearchState::run_half(Half half, const Batch& train, const Batch& validation, int64_t index) {
+  if (half == Half::kAlpha) {
+    alpha_step(train, validation, index);
+  } else {
+    weight_step(train, index);
+  }
 }
 
 std::vector<Tensor> SearchState::moved_first() {
-  const bool alpha_moves = halves().front() || arch_gradient_->joint();
+  const bool alpha_moves = halves().front() == Half::kAlpha || arch_gradient_->joint();
   std::vector<Tensor> moved =
       detached(alpha_moves ? arch.alphas().tensors() : network.weights().tensors());
   const auto add = [&](const std::vector<Tensor>& more) {
@@ -293,8 +297,7 @@ void SearchState::run_step(const Batch& train, const Batch& validation, int64_t 
   const bool eager = !graphs_ || !warm_ || relaxation_->draws_mask() ||
                      flag_.device() == Device() || Profiler::active() || OpObserver::any();
   if (eager) {
-    for (const bool alpha : halves())
-      alpha ? alpha_step(train, validation, index) : weight_step(train, index);
+    for (const Half half : halves()) run_half(half, train, validation, index);
     warm_ = true;
     return;
   }
@@ -308,7 +311,7 @@ void SearchState::run_step(const Batch& train, const Batch& validation, int64_t 
 
 void SearchState::fail(int64_t flag, const Batch& train, const Batch& validation, int64_t index) {
   const FiniteChecks checks;
-  if (flag == kAlphaHalf) {
+  if (flag == static_cast<int64_t>(Half::kAlpha)) {
     alpha_gradient(train, validation, index);
     throw NonFinite(current_labels(), "the architecture gradient");
   }

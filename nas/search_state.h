@@ -72,8 +72,9 @@ class SearchState {
   ArchGradientResult alpha_gradient(const Batch& train, const Batch& validation, int64_t index);
   struct WeightGradient;
   WeightGradient weight_gradient(const Batch& train, int64_t index);
-  // Which halves a step has, in order: true for the alphas'.
-  std::vector<bool> halves() const;
+  enum class Half : int64_t { kAlpha = 1, kWeights = 2 };  // also what the flag says
+  std::vector<Half> halves() const;                        // of a step, in order
+  void run_half(Half half, const Batch& train, const Batch& validation, int64_t index);
   // What the first of them changes.
   std::vector<Tensor> moved_first();
   // The two halves of a step. They read nothing back, and update nothing once the flag is up.

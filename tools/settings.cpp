@@ -30,8 +30,10 @@ std::vector<std::string> method_names() {
   return names;
 }
 
-std::vector<std::string> gradient_names() {
-  const auto names = nas::arch_gradient_names();
+// The choices that a table of parts has.
+template <std::span<const std::string_view> (*kNames)()>
+std::vector<std::string> part_names() {
+  const auto names = kNames();
   return {names.begin(), names.end()};
 }
 
@@ -41,21 +43,6 @@ std::vector<std::string> dtype_names() {
 
 std::vector<std::string> order_names() {
   return {"alpha-first", "weights-first"};
-}
-
-std::vector<std::string> regulariser_names() {
-  const auto names = nas::regulariser_names();
-  return {names.begin(), names.end()};
-}
-
-std::vector<std::string> relaxation_names() {
-  const auto names = nas::relaxation_names();
-  return {names.begin(), names.end()};
-}
-
-std::vector<std::string> decision_names() {
-  const auto names = nas::decision_names();
-  return {names.begin(), names.end()};
 }
 
 std::vector<std::string> precision_names() {
@@ -105,17 +92,17 @@ const Setting kSettings[] = {
     {"alphas.decay", "alpha-weight-decay", "L2 penalty on alphas", &C::alpha_weight_decay},
     {"alphas.init", "alpha-init", "standard deviation of the first alphas", &C::alpha_init},
 
-    {"relaxation.name", "relaxation", "how alphas become weights of candidates", &C::relaxation, relaxation_names},
+    {"relaxation.name", "relaxation", "how alphas become weights of candidates", &C::relaxation, part_names<nas::relaxation_names>},
     {"relaxation.temperature", "temperature", "of Gumbel relaxations in the first epoch", &C::temperature},
     {"relaxation.temperature-end", "", "in the last one; evenly in between", &C::temperature_end},
 
-    {"gradient.name", "gradient", "estimator of the architecture gradient", &C::gradient, gradient_names},
+    {"gradient.name", "gradient", "estimator of the architecture gradient", &C::gradient, part_names<nas::arch_gradient_names>},
     {"gradient.radius", "", "finite-difference: length of the probe, over all weights", &C::radius},
 
-    {"regulariser.name", "regulariser", "what the loss of the alphas has besides", &C::regulariser, regulariser_names},
+    {"regulariser.name", "regulariser", "what the loss of the alphas has besides", &C::regulariser, part_names<nas::regulariser_names>},
     {"regulariser.weight", "", "its weight", &C::regulariser_weight},
 
-    {"decision.name", "decision", "how alphas become a genotype", &C::decision, decision_names},
+    {"decision.name", "decision", "how alphas become a genotype", &C::decision, part_names<nas::decision_names>},
     {"decision.threshold", "", "threshold: the least score that stays", &C::threshold},
 };
 // clang-format on
