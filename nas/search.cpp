@@ -136,8 +136,9 @@ bool Search::run_epoch(SearchObserver& observer) {
   const int64_t epoch = p.epochs, steps = steps_per_epoch();
   const double lr = cosine_rate(config_.lr, config_.lr_min, epoch, config_.epochs);
   state_.rest_alphas(epoch < config_.alpha_from);
-  state_.set_temperature(
-      linear(config_.temperature, config_.temperature_end, epoch, config_.epochs));
+  const double temperature =
+      linear(config_.temperature, config_.temperature_end, epoch, config_.epochs);
+  state_.set_temperature(temperature);
   const auto images_per_second = [&](int64_t steps_done) {
     return static_cast<double>(steps_done * config_.batch) / p.seconds;
   };
@@ -164,6 +165,8 @@ bool Search::run_epoch(SearchObserver& observer) {
                      .search_accuracy = 0,
                      .discrete_accuracy = 0,
                      .genotype = genotype(),
+                     .weights = candidate_weights(state_),
+                     .temperature = temperature,
                      .seconds = 0,
                      .images_per_second = images_per_second(steps),
                      .peak_bytes = p.peak_bytes};
