@@ -158,7 +158,7 @@ TEST_CASE("a page needs nothing else, and escapes what files hold") {
   const std::string page = run.page();
   CHECK(markup_error(page) == "");
   for (const char* markup :
-       {"<script", "<img", "</pre><", "<b>\"", "<i>", " src=", " href=", "url(", "@import"}) {
+       {"<script", "<img", "</pre><", "<b>\"", "<i>", " src=\"", " href=\"", "url(", "@import"}) {
     CAPTURE(markup);
     CHECK_FALSE(contains(page, markup));
   }

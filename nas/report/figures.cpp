@@ -177,7 +177,7 @@ std::string weight_figures(const std::vector<SearchedEdge>& edges,
               .legend = false,
               .small = true,
               .width = 196,
-              .height = 132};
+              .height = 146};
     for (size_t k = 0; k < edge.candidates.size(); ++k) {
       Series s = *std::ranges::find(styles, edge.candidates[k], &Series::label);
       for (const EpochCells& epoch : epochs) {

@@ -72,7 +72,7 @@ constexpr std::string_view kPercent = "{:.2f} %";
 std::string result_table(const RunSummary& run) {
   if (!run.accuracies) return "<p>The search has no result yet.</p>\n";
   return table(
-      "Result: accuracy over the whole halves",
+      "Accuracy, whole halves",
       row("train half", number(run.accuracies->train, kPercent, 100)) +
           row("search half", number(run.accuracies->search, kPercent, 100)) +
           row("search half, derived cells", number(run.accuracies->discrete, kPercent, 100)));
@@ -85,7 +85,7 @@ std::string last_epoch_tables(const M& m) {
                    row("accuracy, train half", number(m.train_accuracy, kPercent, 100)) +
                    row("accuracy, search half", number(m.search_accuracy, kPercent, 100)) +
                    row("accuracy, derived cells", number(m.discrete_accuracy, kPercent, 100)) +
-                   row("discretisation gap", number(m.discretisation_gap, kPercent, 100))) +
+                   row("discretisation gap", number(m.discretisation_gap, "{:.2f} points", 100))) +
          table("Architecture and cost",
                row("skip connections, normal and reduction",
                    fmt::format("{}, {}", m.skip_normal, m.skip_reduce)) +

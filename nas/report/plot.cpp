@@ -179,7 +179,7 @@ std::string line_plot(const Plot& plot) {
       .bottom = plot.height - 2.6 * font.size - 2,
       .x_axis = make_axis(x->first, x->second, {.most = plot.small ? 3 : 6, .whole = true}),
       .y_axis = make_axis(
-          y->first, y->second, {.most = plot.small ? 3 : 5, .whole = plot.whole, .expand = true})};
+          y->first, y->second, {.most = plot.small ? 4 : 5, .whole = plot.whole, .expand = true})};
   std::string names;
   if (plot.legend) {
     const Entries all = entries(plot.series, plot.width, font);

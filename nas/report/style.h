@@ -7,10 +7,10 @@ namespace oche::nas::report {
 
 inline constexpr std::string_view kStyleSheet = R"(
 :root { color-scheme: light dark; --ground: #fff; --ink: #20262d; --soft: #626c77; --rule: #d5dae0; --grid: #e9ecf0;
-  --blue: #2f6db0; --orange: #c4661f; --green: #2b8a6e; --red: #bd3b4a; --purple: #7d55b3; --brown: #80603c; --grey: #8b949e; }
+  --blue: #2f6db0; --orange: #c4661f; --green: #2b8a6e; --red: #bd3b4a; --purple: #7d55b3; --brown: #80603c; --grey: #78818b; }
 @media (prefers-color-scheme: dark) {
   :root { --ground: #15191e; --ink: #e4e8ec; --soft: #9aa4af; --rule: #39424c; --grid: #262d35;
-    --blue: #6fa8e0; --orange: #e79a58; --green: #5cc0a0; --red: #ea7a86; --purple: #b494e4; --brown: #c2a078; --grey: #7d8792; }
+    --blue: #6fa8e0; --orange: #e79a58; --green: #5cc0a0; --red: #ea7a86; --purple: #b494e4; --brown: #c2a078; --grey: #929ca7; }
   svg.cell { filter: invert(0.9) hue-rotate(180deg); }
 }
 body { margin: 0 auto; padding: 2rem 1.5rem 4rem; max-width: 68rem; background: var(--ground); color: var(--ink);
