@@ -23,7 +23,6 @@ EdgeRows rows_of(const Relaxation& relaxation, const Tensor& alpha) {
 double entropy(const std::vector<double>& weights) {
   double sum = 0, result = 0;
   for (const double w : weights) sum += w;
-  if (sum == 0) return 0;
   for (const double w : weights) {
     if (w != 0) result -= w / sum * std::log(w / sum);
   }

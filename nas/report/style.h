@@ -20,7 +20,7 @@ h2 { font-size: 1.15rem; margin: 2.5rem 0 0.75rem; padding-top: 0.75rem; border-
 h3 { font-size: 1rem; margin: 0 0 0.5rem; }
 p { margin: 0.4rem 0; max-width: 45rem; }
 .note, header p { color: var(--soft); }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(26.5rem, 1fr)); gap: 1.75rem 1.5rem; }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(26.5rem, 100%), 1fr)); gap: 1.75rem 1.5rem; }
 .row { display: flex; flex-wrap: wrap; gap: 0.9rem 0.9rem; margin: 0.75rem 0; }
 .tables { display: flex; flex-wrap: wrap; gap: 1.5rem 4rem; align-items: flex-start; }
 figure { margin: 0; min-width: 0; }
