@@ -82,7 +82,7 @@ class NodeEdges : public Module {
     for (const nas::Primitive* p : primitives_) append(weights, p->weights());
     if (fuse) return mixed_cell(spec_, x0, x1, table, weights).y;
     return mixed_cell_composite(
-        spec_, x0, x1, table, weights, [](int64_t, const Tensor& t) { return batch_norm(t).y; });
+        spec_, x0, x1, table, weights, {[](int64_t, const Tensor& t) { return batch_norm(t).y; }});
   }
 
  private:

@@ -14,7 +14,7 @@ namespace oche::nas {
 namespace {
 
 std::vector<Choice> without_none(std::vector<Choice> choices) {
-  std::erase_if(choices, [](const Choice& c) { return darts_primitives()[c.candidate] == kNone; });
+  std::erase_if(choices, [](const Choice& c) { return c.op == kNone; });
   return choices;
 }
 
@@ -89,34 +89,38 @@ constexpr Row kRows[] = {{"top2", make<Top2>},
                          {"threshold", make<Threshold>}};
 constexpr auto kNames = names_of(kRows);
 
-Mixture discrete_mixture(const CellGenotype& cell, int64_t steps, DType dtype) {
-  const auto candidates = static_cast<int64_t>(darts_primitives().size());
-  std::vector<double> weights(edge_count(steps) * candidates, 0);
+Mixture discrete_mixture(const CellGenotype& cell, const CellSpace& space, DType dtype) {
+  const int64_t columns = space.columns();
+  std::vector<double> weights(space.rows() * columns, 0);
   std::vector<bool> run(weights.size(), false);
   for (const GenotypeEdge& e : cell.edges) {
-    const auto op = std::find(darts_primitives().begin(), darts_primitives().end(), e.op);
-    if (op == darts_primitives().end() || e.to >= kCellInputs + steps) {
-      throw std::invalid_argument(
-          fmt::format("genotype edge ({}, {} -> {}) is not in a search space of {} steps",
-                      e.op,
-                      e.from,
-                      e.to,
-                      steps));
+    const auto edge = std::ranges::find_if(
+        space.edges, [&](const SpaceEdge& s) { return s.from == e.from && s.to == e.to; });
+    const auto column = edge == space.edges.end()
+                            ? columns
+                            : std::ranges::find(edge->candidates, e.op) - edge->candidates.begin();
+    if (column == columns) {
+      throw std::invalid_argument(fmt::format(
+          "genotype edge ({}, {} -> {}) is not in this search space", e.op, e.from, e.to));
     }
-    if (*op == kNone) continue;
-    const int64_t place =
-        (first_edge(e.to - kCellInputs) + e.from) * candidates + (op - darts_primitives().begin());
+    if (e.op == kNone) continue;
+    const int64_t place = (edge - space.edges.begin()) * columns + column;
     weights[place] = 1;
     run[place] = true;
   }
-  return {cast(Tensor::from(weights, {edge_count(steps), candidates}), dtype), run};
+  if (weights.empty()) return {};
+  return {cast(Tensor::from(weights, {space.rows(), columns}), dtype), run};
 }
 
 }  // namespace
 
-CellGenotype Decision::derive(const Tensor& scores, int64_t steps, int64_t multiplier) const {
-  const auto candidates = static_cast<int64_t>(darts_primitives().size());
-  const Shape expected{edge_count(steps), candidates};
+CellGenotype Decision::derive(const Tensor& scores,
+                              const CellSpace& space,
+                              int64_t steps,
+                              int64_t multiplier) const {
+  const Shape expected{space.rows(), space.columns()};
+  CellGenotype cell;
+  if (space.rows() == 0) return cell;
   if (scores.shape() != expected) {
     throw std::invalid_argument(fmt::format("{}: scores have shape {}; expected {} for {} steps",
                                             name(),
@@ -126,24 +130,23 @@ CellGenotype Decision::derive(const Tensor& scores, int64_t steps, int64_t multi
   }
   const NoGrad no_grad;
   const std::vector<double> table = cast(scores, DType::kFloat64).to_vector<double>();
-  CellGenotype cell;
   std::vector<bool> is_there(kCellInputs + steps, !drops_empty_nodes());
   std::fill_n(is_there.begin(), kCellInputs, true);
-  for (int64_t node = 0; node < steps; ++node) {
-    const auto to = static_cast<int>(kCellInputs + node);
+  size_t row = 0;
+  for (int to = kCellInputs; to < kCellInputs + steps; ++to) {
     std::vector<Choice> all;
-    for (int from = 0; from < to; ++from) {
-      const double* row = table.data() + (first_edge(node) + from) * candidates;
-      for (int64_t k = 0; k < candidates; ++k)
-        all.push_back({from, static_cast<size_t>(k), row[k]});
+    for (; row < space.edges.size() && space.edges[row].to == to; ++row) {
+      const auto& [from, node, candidates] = space.edges[row];
+      for (size_t k = 0; k < candidates.size(); ++k)
+        all.push_back({from, candidates[k], table[row * candidates.size() + k]});
     }
     std::ranges::stable_sort(all, std::ranges::greater(), &Choice::score);
     for (const Choice& c : choose(all)) {
       if (!is_there[c.from]) continue;  // edges lead forwards: what is gone is known by now
-      cell.edges.push_back({std::string(darts_primitives()[c.candidate]), c.from, to});
+      cell.edges.push_back({std::string(c.op), c.from, to});
       is_there[to] = true;
     }
-    if (node >= steps - multiplier && is_there[to]) cell.concat.push_back(to);
+    if (to >= kCellInputs + steps - multiplier && is_there[to]) cell.concat.push_back(to);
   }
   if (cell.concat.empty()) cell.edges.clear();  // they lead nowhere
   return cell;
@@ -164,18 +167,26 @@ std::span<const std::string_view> decision_names() {
 Genotype derive(const Decision& decision,
                 const Relaxation& relaxation,
                 const AlphaTables& alphas,
-                int64_t steps,
+                const Space& space,
                 int64_t multiplier) {
   const NoGrad no_grad;
-  const auto cell = [&](const Tensor& alpha) {
-    return decision.derive(relaxation.scores(cast(alpha, DType::kFloat64)), steps, multiplier);
+  const auto cell = [&](const Tensor& alpha, const Tensor& beta, const CellSpace& cell_space) {
+    Tensor scores;
+    if (alpha) scores = relaxation.scores(cast(alpha, DType::kFloat64));
+    if (beta) {
+      const Tensor q = node_softmax(cast(beta, DType::kFloat64), cell_space.edges_into_nodes());
+      scores = scores * reshape(q, {q.numel(), 1});
+    }
+    return decision.derive(scores, cell_space, space.steps, multiplier);
   };
-  return {.normal = cell(alphas.normal), .reduce = cell(alphas.reduce)};
+  return {.space = space.name,
+          .normal = cell(alphas.normal, alphas.normal_edges, space.normal),
+          .reduce = cell(alphas.reduce, alphas.reduce_edges, space.reduce)};
 }
 
-CellMixtures discrete_mixtures(const Genotype& genotype, int64_t steps, DType dtype) {
-  return {discrete_mixture(genotype.normal, steps, dtype),
-          discrete_mixture(genotype.reduce, steps, dtype)};
+CellMixtures discrete_mixtures(const Genotype& genotype, const Space& space, DType dtype) {
+  return {discrete_mixture(genotype.normal, space.normal, dtype),
+          discrete_mixture(genotype.reduce, space.reduce, dtype)};
 }
 
 }  // namespace oche::nas

@@ -15,7 +15,7 @@ namespace oche::nas {
 // One candidate of one edge into a node.
 struct Choice {
   int from;
-  size_t candidate;
+  std::string_view op;
   double score;
 };
 
@@ -24,12 +24,16 @@ class Decision {
   virtual ~Decision() = default;
   virtual std::string_view name() const = 0;
   // scores: (edges, candidates), of a cell of `steps` nodes of which the last `multiplier` make the
-  // output. Throws std::invalid_argument for another shape.
-  CellGenotype derive(const Tensor& scores, int64_t steps, int64_t multiplier) const;
+  // output. Throws std::invalid_argument for another shape. Of a cell without edges nothing is
+  // left.
+  CellGenotype derive(const Tensor& scores,
+                      const CellSpace& space,
+                      int64_t steps,
+                      int64_t multiplier) const;
 
  private:
   // What one node keeps, best first. `all` are the candidates of its edges, best first; those that
-  // score the same by predecessor, then in the order of the primitives.
+  // score the same by predecessor, then in the order of the candidates.
   virtual std::vector<Choice> choose(const std::vector<Choice>& all) const = 0;
   // True iff nodes without edges go, from the output and from nodes behind them; else they are
   // zero.
@@ -54,17 +58,21 @@ struct DecisionOptions {
 std::unique_ptr<Decision> make_decision(std::string_view name, const DecisionOptions& options = {});
 std::span<const std::string_view> decision_names();
 
+// (edges, candidates) for each type of cell, and (edges) where edges have weights of their own;
+// undefined where there are none.
 struct AlphaTables {
   Tensor normal, reduce;
+  Tensor normal_edges = {}, reduce_edges = {};
 };
-// Of both cells, by the relaxation's scores in float64.
+// Of both cells, by the relaxation's scores in float64, times the softmax of the edges' own weights
+// over the edges into a node.
 Genotype derive(const Decision& decision,
                 const Relaxation& relaxation,
                 const AlphaTables& alphas,
-                int64_t steps,
+                const Space& space,
                 int64_t multiplier);
 
 // Weight 1 for what the genotype kept; nothing else is run.
-CellMixtures discrete_mixtures(const Genotype& genotype, int64_t steps, DType dtype);
+CellMixtures discrete_mixtures(const Genotype& genotype, const Space& space, DType dtype);
 
 }  // namespace oche::nas

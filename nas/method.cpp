@@ -43,6 +43,7 @@ constexpr Method kMethods[] = {
      "Fair DARTS, independent gates",
      "arXiv:1911.12126",
      [](SearchConfig& c) {
+       c.space = "darts-cnn-no-none";
        c.gradient = "first-order";
        c.relaxation = "sigmoid";
        c.regulariser = "zero-one";
@@ -54,8 +55,20 @@ constexpr Method kMethods[] = {
        c.alpha_lr = 3e-3;
        c.alpha_beta1 = 0.9;
        c.alpha_init = 0;
-     },
-     "the alphas have a column for `none`, which is not run and is no gate; the original has none"},
+     }},
+    {"pc-darts",
+     "PC-DARTS, partial channels and weights of edges",
+     "arXiv:1907.05737",
+     [](SearchConfig& c) {
+       c.gradient = "first-order";
+       c.channel_share = 4;
+       c.edge_weights = "softmax";
+       c.batch = 256;
+       c.lr = 0.1;
+       c.lr_min = 0;
+       c.alpha_lr = 6e-4;
+       c.alpha_from = 15;
+     }},
 };
 
 }  // namespace

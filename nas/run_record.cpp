@@ -40,6 +40,7 @@ void append_line(const fs::path& path, const json& object) {
 
 // Rows of numbers with 17 digits, which read back to the same bits.
 std::string alpha_json(const Tensor& alpha) {
+  if (!alpha) return "[]";
   const NoGrad no_grad;
   const std::vector<double> values = cast(alpha, DType::kFloat64).to_vector<double>();
   const int64_t columns = alpha.size(1);

@@ -99,11 +99,7 @@ void Search::continue_from(const SearchProgress& p) {
 }
 
 Genotype Search::genotype() const {
-  return derive(*decision_,
-                state_.relaxation(),
-                {state_.arch.normal(), state_.arch.reduce()},
-                config_.steps,
-                config_.multiplier);
+  return derive(*decision_, state_.relaxation(), state_.alphas(), state_.space, config_.multiplier);
 }
 
 Pass Search::last_pass() const {
@@ -122,7 +118,7 @@ SearchResult Search::run(SearchObserver& observer) {
     result.train_accuracy = accuracy(train_images_, state_.mixtures(last_pass()));
     result.search_accuracy = accuracy(search_images_, state_.mixtures(last_pass()));
     result.discrete_accuracy =
-        accuracy(search_images_, discrete_mixtures(result.genotype, config_.steps, config_.dtype));
+        accuracy(search_images_, discrete_mixtures(result.genotype, state_.space, config_.dtype));
   }
   return result;
 }
@@ -171,7 +167,7 @@ bool Search::run_epoch(SearchObserver& observer) {
   report.train_accuracy = accuracy(first(train_images_, kSubset), state_.mixtures(last_pass()));
   report.search_accuracy = accuracy(subset, state_.mixtures(last_pass()));
   report.discrete_accuracy =
-      accuracy(subset, discrete_mixtures(report.genotype, config_.steps, config_.dtype));
+      accuracy(subset, discrete_mixtures(report.genotype, state_.space, config_.dtype));
   report.seconds = seconds();
   p = {.epochs = epoch + 1, .steps = p.steps};
   observer.on_epoch(report);

@@ -9,8 +9,10 @@
 
 #include "nas/arch_gradient.h"
 #include "nas/decision.h"
+#include "nas/primitives.h"
 #include "nas/regulariser.h"
 #include "nas/relaxation.h"
+#include "nas/space.h"
 
 namespace oche::nas {
 namespace {
@@ -20,6 +22,32 @@ void require(bool holds, std::string_view option, const T& value, std::string_vi
   if (!holds)
     throw std::invalid_argument(
         fmt::format("--{}: {} is not allowed; expected {}", option, value, expected));
+}
+
+void require_edges(const SearchConfig& c, const Space& space) {
+  const int64_t share = c.channel_share;
+  require(share >= 1 && c.channels % share == 0,
+          "set edge.channels",
+          share,
+          fmt::format("a divisor of the {} channels", c.channels));
+  require(share == 1 || c.channels / share % 2 == 0 || !space.reduce.has(kSkipConnect),
+          "set edge.channels",
+          share,
+          "an even number of channels that are mixed, as skip_connect halves them at stride 2");
+  require(share == 1 || !space.plain, "set edge.channels", share, fmt::format("1 in {}", c.space));
+  require(c.edge_weights == "none" || c.edge_weights == "softmax",
+          "set edge.weights",
+          c.edge_weights,
+          "none or softmax");
+  for (const auto& [name, rate] : {std::pair{"skip-dropout", c.skip_dropout},
+                                   {"op-dropout", c.op_dropout},
+                                   {"drop-path", c.drop_path}}) {
+    require(rate >= 0 && rate < 1, fmt::format("set edge.{}", name), rate, "0 <= p < 1");
+  }
+  require(c.skip_dropout == 0 || space.has(kSkipConnect),
+          "set edge.skip-dropout",
+          c.skip_dropout,
+          fmt::format("0 in {}, which has no skip_connect", c.space));
 }
 
 }  // namespace
@@ -35,6 +63,16 @@ void validate(const SearchConfig& c) {
   require(c.channels >= 1, "channels", c.channels, "at least 1");
   require(c.steps >= 1 && c.steps <= 32, "steps", c.steps, "1 to 32");
   require(c.multiplier >= 1 && c.multiplier <= c.steps, "multiplier", c.multiplier, "1 to --steps");
+  const Space space = make_space(c.space, c.steps);
+  const SpaceSizes sizes = sizes_of(c.space);
+  require(sizes.multiplier == 0 || c.multiplier == sizes.multiplier,
+          "multiplier",
+          c.multiplier,
+          fmt::format("{} in {}", sizes.multiplier, c.space));
+  require(sizes.stem_multiplier == 0 || c.stem_multiplier == sizes.stem_multiplier,
+          "stem-multiplier",
+          c.stem_multiplier,
+          fmt::format("{} in {}", sizes.stem_multiplier, c.space));
   require(c.stem_multiplier >= 1, "stem-multiplier", c.stem_multiplier, "at least 1");
   require(c.epochs >= 1, "epochs", c.epochs, "at least 1");
   require(c.batch >= 1, "batch", c.batch, "at least 1");
@@ -92,6 +130,15 @@ void validate(const SearchConfig& c) {
             fmt::format("none with {}: it is defined on gates that do not depend on each other",
                         c.relaxation));
   }
+  if (c.regulariser != "none") {
+    require(!space.has(kNone),
+            "set regulariser.name",
+            c.regulariser,
+            fmt::format(
+                "none in {}: `none` is not run, so what stands for it is no gate; or another space",
+                c.space));
+  }
+  require_edges(c, space);
   require(c.radius > 0, "set gradient.radius", c.radius, "a positive number");
   make_decision(c.decision, {.threshold = c.threshold});
   if (precision_of(c) != Precision::kFloat32) {

@@ -24,7 +24,8 @@ struct SearchConfig {
   bool flip = true;     // a mirrored image is still one of its class
   int64_t cutout = 0;   // side of the erased square, pixels; 0: none
 
-  // Network.
+  // Network, and what its cells choose from.
+  std::string space = "darts-cnn";
   int64_t layers = 8, channels = 16, steps = 4, multiplier = 4, stem_multiplier = 3;
   bool fuse = true;  // run the edges of a cell as one op
 
@@ -45,6 +46,11 @@ struct SearchConfig {
   // From alphas to weights of candidates; the temperature goes evenly from first to last epoch.
   std::string relaxation = "softmax";
   double temperature = 1, temperature_end = 1;
+
+  // Around the candidates of an edge, see edge.h. The rates hold in every epoch.
+  int64_t channel_share = 1;  // of K channels one is mixed
+  std::string edge_weights = "none";
+  double skip_dropout = 0, op_dropout = 0, drop_path = 0;
 
   // Architecture gradient.
   std::string gradient = "finite-difference";

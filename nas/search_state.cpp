@@ -16,7 +16,10 @@
 namespace oche::nas {
 namespace {
 
-NetworkOptions network_options(const SearchConfig& c, int64_t image_channels, int64_t classes) {
+NetworkOptions network_options(const SearchConfig& c,
+                               const Space& space,
+                               int64_t image_channels,
+                               int64_t classes) {
   return {.image_channels = image_channels,
           .classes = classes,
           .layers = c.layers,
@@ -24,16 +27,24 @@ NetworkOptions network_options(const SearchConfig& c, int64_t image_channels, in
           .steps = c.steps,
           .multiplier = c.multiplier,
           .stem_multiplier = c.stem_multiplier,
+          .space = space,
           .fuse = c.fuse,
           .precision = precision_of(c),
+          .channel_share = c.channel_share,
+          .seed = c.seed,
           .dtype = c.dtype};
 }
 
 }  // namespace
 
 SearchState::SearchState(const SearchConfig& c, int64_t image_channels, int64_t classes)
-    : network(network_options(c, image_channels, classes)),
-      arch(c.steps, c.alpha_init, c.seed, c.dtype),
+    : space(make_space(c.space, c.steps)),
+      network(network_options(c, space, image_channels, classes)),
+      arch(space,
+           {.deviation = c.alpha_init,
+            .edge_weights = c.edge_weights != "none",
+            .seed = c.seed,
+            .dtype = c.dtype}),
       sgd(network.weights(),
           {.momentum = c.momentum, .weight_decay = c.weight_decay, .nesterov = c.nesterov}),
       adam(arch.alphas(),
@@ -53,6 +64,8 @@ SearchState::SearchState(const SearchConfig& c, int64_t image_channels, int64_t 
       flag_(Tensor::zeros({1}, DType::kInt64)),
       step_(Tensor::zeros({1}, DType::kInt64)) {
   initialise(network.named_parameters(), c.seed);
+  network.set_rates(
+      {.skip_dropout = c.skip_dropout, .op_dropout = c.op_dropout, .drop_path = c.drop_path});
 }
 
 Tensor SearchState::loss(const Batch& batch, const Pass& pass) const {
@@ -62,20 +75,28 @@ Tensor SearchState::loss(const Batch& batch, const Pass& pass) const {
 SearchState::AlphaLoss SearchState::alpha_loss(const Batch& batch, const Pass& pass) const {
   const CellMixtures m = mixtures(pass);
   const Tensor task = cross_entropy(network.forward(batch.images, m, pass), batch.labels);
-  // `none` is never run: it is no gate.
-  const auto gates = [](const Mixture& mixture) {
-    return slice(mixture.weights, 1, 1, mixture.weights.size(1));
-  };
-  const Tensor weights[] = {gates(m.normal), gates(m.reduce)};
+  std::vector<Tensor> weights;
+  for (const Mixture* mixture : {&m.normal, &m.reduce}) {
+    if (mixture->weights) weights.push_back(mixture->weights);
+  }
   return {task, regulariser_->apply(task, {weights})};
 }
 
 CellMixtures SearchState::mixtures(const Pass& pass) const {
-  const auto mix = [&](const Tensor& alpha, std::string_view table) {
-    const RandomKey key = random_key(config_.seed, module_id(table), Purpose::kGumbel);
-    return relaxation_->mix(alpha, {temperature_, pass.random(key), costliest_candidate()});
-  };
-  return {mix(arch.normal(), "alphas_normal"), mix(arch.reduce(), "alphas_reduce")};
+  const auto mix =
+      [&](const Tensor& alpha, const Tensor& beta, const CellSpace& cell, std::string_view table) {
+        if (!alpha) return Mixture();
+        const RandomKey key = random_key(config_.seed, module_id(table), Purpose::kGumbel);
+        Mixture m = relaxation_->mix(alpha, {temperature_, pass.random(key), cell.costliest()});
+        if (beta) m.edge_weights = node_softmax(beta, cell.edges_into_nodes());
+        return m;
+      };
+  return {mix(arch.normal(), arch.normal_edges(), space.normal, "alphas_normal"),
+          mix(arch.reduce(), arch.reduce_edges(), space.reduce, "alphas_reduce")};
+}
+
+AlphaTables SearchState::alphas() const {
+  return {arch.normal(), arch.reduce(), arch.normal_edges(), arch.reduce_edges()};
 }
 
 void SearchState::set_temperature(double temperature) {

@@ -9,6 +9,7 @@
 #include "engine/optim.h"
 #include "nas/arch_gradient.h"
 #include "nas/data/batch.h"
+#include "nas/decision.h"
 #include "nas/network.h"
 #include "nas/regulariser.h"
 #include "nas/search_config.h"
@@ -22,6 +23,7 @@ class SearchState {
   const Relaxation& relaxation() const { return *relaxation_; }
   ~SearchState();
 
+  const Space space;
   Network network;
   ArchParameters arch;
   Sgd sgd;
@@ -38,6 +40,7 @@ class SearchState {
   // statistics, alphas and moments are then as before, to the bit, and the step can be repeated.
   StepResult step(const Batch& train, const Batch& validation, double lr, int64_t index);
 
+  AlphaTables alphas() const;
   // What the cells of a pass run: the noise, if any, is that of its step and phase.
   CellMixtures mixtures(const Pass& pass = {}) const;
   // Of the relaxation, until it is set anew; recorded steps follow.

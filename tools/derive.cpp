@@ -65,16 +65,15 @@ SearchConfig config_of(const SafetensorsFile& file) {
 }
 
 Genotype derive_from(const SafetensorsFile& file, const std::optional<std::string>& decision) {
-  const nas::AlphaTables alphas = nas::read_alphas(file);
-  const int64_t steps = nas::steps_of(alphas);
+  const nas::SavedAlphas saved = nas::read_alphas(file);
   const SearchConfig c = config_of(file);
   try {
     return nas::derive(
         *nas::make_decision(decision.value_or(c.decision), {.threshold = c.threshold}),
         *nas::make_relaxation(c.relaxation),
-        alphas,
-        steps,
-        multiplier_of(file, steps));
+        saved.tables,
+        saved.space,
+        multiplier_of(file, saved.space.steps));
   } catch (const std::invalid_argument& e) {
     throw FormatError(fmt::format("{}: metadata: {}", file.source(), e.what()));
   }

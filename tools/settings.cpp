@@ -17,6 +17,7 @@
 #include "nas/method.h"
 #include "nas/regulariser.h"
 #include "nas/relaxation.h"
+#include "nas/space.h"
 #include "tools/data_sets.h"
 #include "tools/exit_code.h"
 #include "tools/suggest.h"
@@ -45,6 +46,10 @@ std::vector<std::string> order_names() {
   return {"alpha-first", "weights-first"};
 }
 
+std::vector<std::string> edge_weight_names() {
+  return {"none", "softmax"};
+}
+
 std::vector<std::string> precision_names() {
   return {std::begin(kPrecisionNames), std::end(kPrecisionNames)};
 }
@@ -67,6 +72,7 @@ const Setting kSettings[] = {
     {"data.flip", "flip", "a mirrored image is still one of its class", &C::flip},
     {"data.cutout", "cutout", "side of the erased square, pixels; 0: none", &C::cutout},
 
+    {"network.space", "space", "what stands on the edges of a cell", &C::space, part_names<nas::space_names>},
     {"network.layers", "layers", "cells in a row", &C::layers},
     {"network.channels", "channels", "channels of the first cell", &C::channels},
     {"network.steps", "steps", "intermediate nodes of a cell", &C::steps},
@@ -95,6 +101,12 @@ const Setting kSettings[] = {
     {"relaxation.name", "relaxation", "how alphas become weights of candidates", &C::relaxation, part_names<nas::relaxation_names>},
     {"relaxation.temperature", "temperature", "of Gumbel relaxations in the first epoch", &C::temperature},
     {"relaxation.temperature-end", "", "in the last one; evenly in between", &C::temperature_end},
+
+    {"edge.channels", "", "of this many channels one passes the candidates, the others pass by; 1: all", &C::channel_share},
+    {"edge.weights", "", "whether edges have weights of their own, which sum to 1 at a node", &C::edge_weights, edge_weight_names},
+    {"edge.skip-dropout", "", "probability that an element behind a skip connection of stride 1 is dropped", &C::skip_dropout},
+    {"edge.op-dropout", "", "that a candidate's result is, image by image", &C::op_dropout},
+    {"edge.drop-path", "", "that an edge's sum is, image by image", &C::drop_path},
 
     {"gradient.name", "gradient", "estimator of the architecture gradient", &C::gradient, part_names<nas::arch_gradient_names>},
     {"gradient.radius", "", "finite-difference: length of the probe, over all weights", &C::radius},
@@ -250,14 +262,32 @@ void assign(const Assignment& a, SearchConfig& config) {
   std::visit([&](auto member) { set(a, config, member); }, a.setting->member);
 }
 
+namespace {
+
+void take_sizes(const nas::SpaceSizes& sizes, SearchConfig& config) {
+  for (const auto& [size, member] : {std::pair{sizes.steps, &C::steps},
+                                     {sizes.multiplier, &C::multiplier},
+                                     {sizes.stem_multiplier, &C::stem_multiplier},
+                                     {sizes.layers, &C::layers}}) {
+    if (size > 0) config.*member = size;
+  }
+}
+
+}  // namespace
+
 SearchConfig resolve(std::span<const Assignment> assignments) {
   SearchConfig config;
-  const Setting *method = find_setting("method"), *data_set = find_setting("data.set");
+  const Setting *method = find_setting("method"), *data_set = find_setting("data.set"),
+                *space = find_setting("network.space");
   for (const Assignment& a : assignments) {
     if (a.setting == method || a.setting == data_set) assign(a, config);
   }
   config.flip = find_data_set(config.dataset).flip;
   nas::find_method(config.method).apply(config);
+  for (const Assignment& a : assignments) {
+    if (a.setting == space) assign(a, config);
+  }
+  take_sizes(nas::sizes_of(config.space), config);
   bool node_count = false, output_nodes = false;
   for (const Assignment& a : assignments) {
     assign(a, config);
