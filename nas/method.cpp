@@ -56,6 +56,24 @@ constexpr Method kMethods[] = {
        c.alpha_beta1 = 0.9;
        c.alpha_init = 0;
      }},
+    {"snas",
+     "SNAS, one relaxed sample of the cells, with a cost",
+     "arXiv:1812.09926",
+     [](SearchConfig& c) {
+       c.gradient = "one-level";
+       c.relaxation = "gumbel-soft";
+       c.temperature = 1 - 0.97 / 150;
+       c.temperature_end = 0.03;
+       c.drop_path = 0.3;
+       c.regulariser = "resource";
+       c.regulariser_weight = 1.5e-3;
+       c.decision = "all-edges";
+       c.epochs = 150;
+       c.alpha_init = 0.01;
+     },
+     "Adam for the alphas, as in the paper; the code takes plain SGD on one device. They start "
+     "around "
+     "0, not 1, which only their decay can tell apart"},
     {"pc-darts",
      "PC-DARTS, partial channels and weights of edges",
      "arXiv:1907.05737",

@@ -26,8 +26,8 @@ Tensor table_of(const Mixture& m) {
 MixedOp::MixedOp(const std::vector<std::string>& candidates,
                  int64_t channels,
                  int64_t stride,
-                 bool plain,
-                 DType dtype) {
+                 DType dtype,
+                 bool plain) {
   for (size_t k = 0; k < candidates.size(); ++k) {
     const std::string& name = candidates[k];
     branches_.push_back(name == kNone
@@ -56,16 +56,16 @@ Cell::Cell(const CellOptions& o, DType dtype) : options_(o) {
                                           edge.candidates,
                                           o.channels / o.channel_share,
                                           stride(edge),
-                                          o.plain,
-                                          dtype));
+                                          dtype,
+                                          o.plain));
   }
 }
 
 Tensor Cell::forward(const Tensor& before_last,
                      const Tensor& last,
                      const Mixture& mixture,
-                     const EdgeRates& edge_rates,
-                     const Pass& pass) const {
+                     const Pass& pass,
+                     const EdgeRates& edge_rates) const {
   std::vector<Tensor> states{before_last, last};
   if (!options_.plain) {
     {
@@ -178,7 +178,7 @@ Network::Network(const NetworkOptions& o)
   bool reduction_before = false;
   for (int64_t i = 0; i < o.layers; ++i) {
     const std::string name = fmt::format("cells.{}", i);
-    const bool reduction = i == o.layers / 3 || i == 2 * o.layers / 3;
+    const bool reduction = nas::is_reduction(i, o.layers);
     if (reduction) channels *= 2;
     const CellSpace& space = reduction ? options_.space.reduce : options_.space.normal;
     const int64_t in = last;
@@ -222,8 +222,8 @@ Tensor Network::run(const Stage& stage,
                     const Pass& pass) const {
   if (stage.fixed) return stage.fixed->forward(last, pass);
   const Mixture& mixture = stage.reduction ? mixtures.reduce : mixtures.normal;
-  return options_.space.plain ? stage.cell->forward(last, last, mixture, rates_, pass)
-                              : stage.cell->forward(before_last, last, mixture, rates_, pass);
+  return options_.space.plain ? stage.cell->forward(last, last, mixture, pass, rates_)
+                              : stage.cell->forward(before_last, last, mixture, pass, rates_);
 }
 
 Tensor Network::forward(const Tensor& images,

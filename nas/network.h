@@ -20,8 +20,8 @@ class MixedOp : public Module {
   MixedOp(const std::vector<std::string>& candidates,
           int64_t channels,
           int64_t stride,
-          bool plain,
-          DType dtype);
+          DType dtype,
+          bool plain = false);
 
   // Candidate k; not for `none`, which has_branch() is false for.
   bool has_branch(size_t k) const { return branches_[k] != nullptr; }
@@ -52,8 +52,8 @@ class Cell : public Module {
   Tensor forward(const Tensor& before_last,
                  const Tensor& last,
                  const Mixture& mixture,
-                 const EdgeRates& rates,
-                 const Pass& pass) const;
+                 const Pass& pass,
+                 const EdgeRates& rates = {}) const;
 
  private:
   // What a mixture runs of the edges, with all weights and normalisations in its order.
@@ -86,6 +86,11 @@ struct NetworkOptions {
   uint64_t seed = 0;
   DType dtype = DType::kFloat32;
 };
+
+// Cell i of a network is one that halves height and width and doubles the channels.
+inline bool is_reduction(int64_t i, int64_t layers) {
+  return i == layers / 3 || i == 2 * layers / 3;
+}
 
 struct CellMixtures {
   Mixture normal, reduce;

@@ -24,6 +24,28 @@ void require(bool holds, std::string_view option, const T& value, std::string_vi
         fmt::format("--{}: {} is not allowed; expected {}", option, value, expected));
 }
 
+void require_regulariser(const SearchConfig& c, const Space& space) {
+  const std::unique_ptr<Regulariser> regulariser =
+      make_regulariser(c.regulariser, c.regulariser_weight);
+  if (c.regulariser == "none") return;
+  require(c.regulariser_weight > 0,
+          "set regulariser.weight",
+          c.regulariser_weight,
+          "a positive number with a regulariser");
+  if (!regulariser->gates()) return;
+  require(
+      c.relaxation == "sigmoid",
+      "set regulariser.name",
+      c.regulariser,
+      fmt::format("another one with {}: it is defined on gates that do not depend on each other",
+                  c.relaxation));
+  require(!space.has(kNone),
+          "set regulariser.name",
+          c.regulariser,
+          fmt::format("another one in {}: `none` is not run, so what stands for it is no gate",
+                      c.space));
+}
+
 void require_edges(const SearchConfig& c, const Space& space) {
   const int64_t share = c.channel_share;
   require(share >= 1 && c.channels % share == 0,
@@ -118,26 +140,7 @@ void validate(const SearchConfig& c) {
             c.alpha_from,
             fmt::format("0 with {}: one pass gives both gradients", c.gradient));
   }
-  make_regulariser(c.regulariser, c.regulariser_weight);
-  if (c.regulariser != "none") {
-    require(c.regulariser_weight > 0,
-            "set regulariser.weight",
-            c.regulariser_weight,
-            "a positive number with a regulariser");
-    require(c.relaxation == "sigmoid",
-            "set regulariser.name",
-            c.regulariser,
-            fmt::format("none with {}: it is defined on gates that do not depend on each other",
-                        c.relaxation));
-  }
-  if (c.regulariser != "none") {
-    require(!space.has(kNone),
-            "set regulariser.name",
-            c.regulariser,
-            fmt::format(
-                "none in {}: `none` is not run, so what stands for it is no gate; or another space",
-                c.space));
-  }
+  require_regulariser(c, space);
   require_edges(c, space);
   require(c.radius > 0, "set gradient.radius", c.radius, "a positive number");
   make_decision(c.decision, {.threshold = c.threshold});

@@ -75,11 +75,14 @@ Tensor SearchState::loss(const Batch& batch, const Pass& pass) const {
 SearchState::AlphaLoss SearchState::alpha_loss(const Batch& batch, const Pass& pass) const {
   const CellMixtures m = mixtures(pass);
   const Tensor task = cross_entropy(network.forward(batch.images, m, pass), batch.labels);
-  std::vector<Tensor> weights;
-  for (const Mixture* mixture : {&m.normal, &m.reduce}) {
-    if (mixture->weights) weights.push_back(mixture->weights);
-  }
-  return {task, regulariser_->apply(task, {weights})};
+  return {task, regulariser_->apply(task, {m.normal.weights, m.reduce.weights, costs(batch)})};
+}
+
+// They are made in the first step, so a recorded one finds them.
+std::span<const CellCosts> SearchState::costs(const Batch& batch) const {
+  if (regulariser_->costs() && costs_.empty())
+    costs_ = costs_of(network.options(), batch.images.size(1), batch.images.size(2));
+  return costs_;
 }
 
 CellMixtures SearchState::mixtures(const Pass& pass) const {

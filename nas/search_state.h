@@ -72,6 +72,7 @@ class SearchState {
     Tensor task, regularised;
   };
   AlphaLoss alpha_loss(const Batch& batch, const Pass& pass) const;
+  std::span<const CellCosts> costs(const Batch& batch) const;  // where the regulariser wants them
   ArchGradientResult alpha_gradient(const Batch& train, const Batch& validation, int64_t index);
   struct WeightGradient;
   WeightGradient weight_gradient(const Batch& train, int64_t index);
@@ -91,6 +92,7 @@ class SearchState {
   std::unique_ptr<Relaxation> relaxation_;
   std::unique_ptr<ArchGradient> arch_gradient_;
   std::unique_ptr<Regulariser> regulariser_;
+  mutable std::vector<CellCosts> costs_;  // for images of one size
   // What a step takes and leaves, where the weights are.
   Tensor rate_, temperature_;         // (), of their dtype
   Tensor numbers_;                    // f64: the rate, Adam's two corrections

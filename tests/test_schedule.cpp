@@ -186,9 +186,8 @@ TEST_CASE("one level: all images train both") {
 TEST_CASE("the zero-one term by its closed form") {
   const auto zero_one = make_regulariser("zero-one", 10);
   const auto value = [&](double gate) {
-    const Tensor p[] = {Tensor::full({14, 7}, gate, DType::kFloat64),
-                        Tensor::full({14, 7}, gate, DType::kFloat64)};
-    return zero_one->apply(Tensor::full({}, 3, DType::kFloat64), {p}).item();
+    const Tensor p = Tensor::full({14, 7}, gate, DType::kFloat64);
+    return zero_one->apply(Tensor::full({}, 3, DType::kFloat64), {p, p}).item();
   };
   CHECK(value(0.5) == 3);
   CHECK(value(0) == Approx(3 - 2.5));
@@ -196,15 +195,14 @@ TEST_CASE("the zero-one term by its closed form") {
   // 10 * -(2 / 196) (s - 1/2) s (1 - s) at alpha = 2.
   const Tensor alpha = Tensor::full({14, 7}, 2, DType::kFloat64).set_requires_grad(true);
   const Tensor other = Tensor::zeros({14, 7}, DType::kFloat64);
-  const Tensor p[] = {sigmoid(alpha), sigmoid(other)};
-  const std::vector<Tensor> g =
-      grad(zero_one->apply(Tensor::zeros({}, DType::kFloat64), {p}), std::vector{alpha});
+  const Tensor loss =
+      zero_one->apply(Tensor::zeros({}, DType::kFloat64), {sigmoid(alpha), sigmoid(other)});
+  const std::vector<Tensor> g = grad(loss, std::vector{alpha});
   CHECK(g[0].to_vector<double>()[0] == Approx(-0.0040797).epsilon(1e-4));
   for (const std::string_view name : {"zero-one", "zero-one-abs"}) {
     const auto term = make_regulariser(name, 10);
     const auto f = [&](std::span<const Tensor> x) {
-      const Tensor gates[] = {sigmoid(x[0]), sigmoid(x[1])};
-      return std::vector<Tensor>{term->apply(sum(x[0] * x[1]), {gates})};
+      return std::vector<Tensor>{term->apply(sum(x[0] * x[1]), {sigmoid(x[0]), sigmoid(x[1])})};
     };
     const std::vector<Tensor> inputs{
         Tensor::from(std::vector<double>{0.3, -0.7, 1.2, -2}, {2, 2}).set_requires_grad(true),
