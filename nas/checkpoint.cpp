@@ -29,7 +29,7 @@ constexpr Prefixes kPrefixes[] = {{"alpha/", "beta/"}, {"alphas_", "betas_"}};
 constexpr std::string_view kCheckpointKind = "oche-checkpoint";
 
 void describe(SafetensorsWriter& writer, std::string_view kind, Search& search) {
-  const SearchConfig& c = search.config();
+  const SearchConfig& c = search.stage_config();
   writer.set_metadata("kind", std::string(kind));
   writer.set_metadata("schema", std::string(kSchema));
   for (const auto& [key, value] : {std::pair{"layers", c.layers},
@@ -43,6 +43,7 @@ void describe(SafetensorsWriter& writer, std::string_view kind, Search& search) 
   writer.set_metadata("relaxation", c.relaxation);
   writer.set_metadata("decision", c.decision);
   writer.set_metadata("threshold", fmt::to_string(c.threshold));
+  writer.set_metadata("skips", fmt::to_string(c.skips));
   const Genotype genotype = search.genotype();
   if (has_text(genotype)) writer.set_metadata("genotype", to_text(genotype));
 }
@@ -211,6 +212,7 @@ void save_checkpoint(const std::filesystem::path& path,
   writer.set_metadata("config", config_toml);
   writer.set_metadata("seed", fmt::to_string(search.config().seed));
   const SearchProgress& p = search.progress();
+  writer.set_metadata("stage", fmt::to_string(search.stage()));
   writer.set_metadata("epoch", fmt::to_string(p.epochs));
   writer.set_metadata("step", fmt::to_string(p.steps));
   writer.set_metadata("train_loss_sum", fmt::to_string(p.train_loss));
@@ -238,7 +240,24 @@ SafetensorsFile open_checkpoint(const std::filesystem::path& path) {
   return file;
 }
 
+namespace {
+
+// A checkpoint of before there were stages is of the first.
+void restore_stage(Search& search, const SafetensorsFile& file) {
+  if (!file.metadata().contains("stage")) return;
+  const auto stage = metadata_number<int64_t>(file, "stage");
+  if (stage == search.stage()) return;
+  try {
+    search.begin_stage(stage, read_alphas(file).space);
+  } catch (const std::invalid_argument& e) {
+    throw FormatError(fmt::format("{}: {}", file.source(), e.what()));
+  }
+}
+
+}  // namespace
+
 void load_checkpoint(Search& search, const SafetensorsFile& file) {
+  restore_stage(search, file);
   const std::vector<StateTensor> tensors = tensors_of(search.state());
   for (const auto& [name, tensor, layout] : tensors) read_into(tensor, file, name, layout);
   if (tensors.size() != file.entries().size()) {

@@ -16,7 +16,8 @@ namespace oche::nas {
 // momentum/NAME, and alpha/T, adam_m/T, adam_v/T for the cell types T = normal, reduce, as far as
 // they are searched; where edges have weights of their own also beta/T, adam_m/beta_T,
 // adam_v/beta_T. Metadata: kind "oche-checkpoint", schema, sha256, config (the merged
-// configuration, TOML), seed, the space (JSON, see space.h), what the network has to be, what makes
+// configuration, TOML), seed, the stage and its space (JSON, see
+// space.h), what the network has to be, what makes
 // weights and a genotype of alphas, the genotype so far where it has a text; and the
 // SearchProgress: epoch (how many are complete), step, and of the epoch under way train_loss_sum,
 // search_loss_sum, seconds, peak_bytes; and adam_step. Random numbers and batches are addressed by

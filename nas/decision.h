@@ -19,6 +19,8 @@ struct Choice {
   double score;
 };
 
+enum class CellType { kNormal, kReduce };
+
 class Decision {
  public:
   virtual ~Decision() = default;
@@ -29,9 +31,12 @@ class Decision {
   CellGenotype derive(const Tensor& scores,
                       const CellSpace& space,
                       int64_t steps,
-                      int64_t multiplier) const;
+                      int64_t multiplier,
+                      CellType type = CellType::kNormal) const;
 
  private:
+  // Changes scores, row by row of the space, before nodes choose.
+  virtual void prepare(std::vector<double>&, const CellSpace&, CellType) const {}
   // What one node keeps, best first. `all` are the candidates of its edges, best first; those that
   // score the same by predecessor, then in the order of the candidates.
   virtual std::vector<Choice> choose(const std::vector<Choice>& all) const = 0;
@@ -42,6 +47,7 @@ class Decision {
 
 struct DecisionOptions {
   double threshold = 0.85;
+  int64_t skips = 2;
 };
 
 //   top2        of each node's edges the two best, each with its best candidate (DARTS,
@@ -53,6 +59,11 @@ struct DecisionOptions {
 //   threshold   top2, of which stays what scores at least options.threshold. Nodes without edges
 //               go, and with them what they alone led to; nothing may be left (Fair DARTS,
 //               arXiv:1911.12126, as in its code)
+//   progressive of each node's edges the two best, in order of their predecessors, each with its
+//   best
+//               candidate; of edges that score the same the later one. While a normal cell has more
+//               than options.skips skip connections, the one that scores least is taken for 0, and
+//               all is decided anew (P-DARTS, arXiv:1904.12760, as in its code)
 // `none` is kept by no rule, and competes in all-edges alone. Throws std::invalid_argument for
 // another name, naming them, and for options out of range.
 std::unique_ptr<Decision> make_decision(std::string_view name, const DecisionOptions& options = {});

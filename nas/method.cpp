@@ -74,6 +74,25 @@ constexpr Method kMethods[] = {
      "Adam for the alphas, as in the paper; the code takes plain SGD on one device. They start "
      "around "
      "0, not 1, which only their decay can tell apart"},
+    {"p-darts",
+     "P-DARTS, three stages of deeper networks and fewer candidates",
+     "arXiv:1904.12760",
+     [](SearchConfig& c) {
+       c.gradient = "first-order";
+       c.decision = "progressive";
+       c.stage_layers = "5,11,17";
+       c.stage_candidates = "8,5,3";
+       c.stage_skip_dropout = "0.1,0.4,0.7";
+       c.skip_dropout_curve = "p-darts";
+       c.epochs = 75;
+       c.batch = 96;
+       c.alpha_from = 10;
+       c.lr_min = 0;
+       c.alpha_lr = 6e-4;
+     },
+     "skip dropout of the first stage as in the code's instructions; weights and alphas of a stage "
+     "are "
+     "drawn from the same seed as those before"},
     {"pc-darts",
      "PC-DARTS, partial channels and weights of edges",
      "arXiv:1907.05737",

@@ -13,6 +13,7 @@
 #include "nas/regulariser.h"
 #include "nas/relaxation.h"
 #include "nas/space.h"
+#include "nas/stages.h"
 
 namespace oche::nas {
 namespace {
@@ -66,6 +67,10 @@ void require_edges(const SearchConfig& c, const Space& space) {
                                    {"drop-path", c.drop_path}}) {
     require(rate >= 0 && rate < 1, fmt::format("set edge.{}", name), rate, "0 <= p < 1");
   }
+  require(c.skip_dropout_curve == "constant" || c.skip_dropout_curve == "p-darts",
+          "set edge.skip-dropout-curve",
+          c.skip_dropout_curve,
+          "constant or p-darts");
   require(c.skip_dropout == 0 || space.has(kSkipConnect),
           "set edge.skip-dropout",
           c.skip_dropout,
@@ -126,10 +131,10 @@ void validate(const SearchConfig& c) {
           "set schedule.order",
           c.order,
           "alpha-first or weights-first");
-  require(c.alpha_from >= 0 && c.alpha_from < c.epochs,
+  require(c.alpha_from >= 0 && c.alpha_from < c.epochs / stage_count(c),
           "set schedule.alpha-from",
           c.alpha_from,
-          "0 to less than --epochs: else the alphas would never move");
+          "0 to less than --epochs, those of a stage: else the alphas would never move");
   if (gradient->joint()) {
     require(c.order == "alpha-first",
             "set schedule.order",
@@ -143,7 +148,7 @@ void validate(const SearchConfig& c) {
   require_regulariser(c, space);
   require_edges(c, space);
   require(c.radius > 0, "set gradient.radius", c.radius, "a positive number");
-  make_decision(c.decision, {.threshold = c.threshold});
+  make_decision(c.decision, {.threshold = c.threshold, .skips = c.skips});
   if (precision_of(c) != Precision::kFloat32) {
     require(c.fuse, "precision", c.precision, "fp32 with --no-fuse: only fused cells round");
     require(c.dtype == DType::kFloat32, "precision", c.precision, "fp32 with --dtype f64");

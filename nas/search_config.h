@@ -35,6 +35,9 @@ struct SearchConfig {
   int64_t alpha_from = 0;             // epochs that the alphas rest
   uint64_t seed = 0;
 
+  // Stages of the same number of epochs, as lists of numbers with commas, see stages.h.
+  std::string stage_layers = "", stage_candidates = "", stage_skip_dropout = "";
+
   // Weights: SGD, cosine rate by epoch, clipping of the global norm (0: none).
   double lr = 0.025, lr_min = 0.001, momentum = 0.9, weight_decay = 3e-4, grad_clip = 5;
   bool nesterov = false;
@@ -47,10 +50,12 @@ struct SearchConfig {
   std::string relaxation = "softmax";
   double temperature = 1, temperature_end = 1;
 
-  // Around the candidates of an edge, see edge.h. The rates hold in every epoch.
+  // Around the candidates of an edge, see edge.h. The rates hold in every epoch, unless a curve
+  // says otherwise.
   int64_t channel_share = 1;  // of K channels one is mixed
   std::string edge_weights = "none";
   double skip_dropout = 0, op_dropout = 0, drop_path = 0;
+  std::string skip_dropout_curve = "constant";  // or "p-darts", see stages.h
 
   // Architecture gradient.
   std::string gradient = "finite-difference";
@@ -61,6 +66,7 @@ struct SearchConfig {
   // From alphas to the genotype; the least score that `threshold` keeps.
   std::string decision = "top2";
   double threshold = 0.85;
+  int64_t skips = 2;  // the most skip connections that `progressive` leaves in a normal cell
 
   DType dtype = DType::kFloat32;
   std::string precision = "fp32";  // of fused f32 cells, see engine/mixed_cell.h

@@ -38,7 +38,10 @@ NetworkOptions network_options(const SearchConfig& c,
 }  // namespace
 
 SearchState::SearchState(const SearchConfig& c, int64_t image_channels, int64_t classes)
-    : space(make_space(c.space, c.steps)),
+    : SearchState(c, make_space(c.space, c.steps), image_channels, classes) {}
+
+SearchState::SearchState(const SearchConfig& c, Space what, int64_t image_channels, int64_t classes)
+    : space(std::move(what)),
       network(network_options(c, space, image_channels, classes)),
       arch(space,
            {.deviation = c.alpha_init,
@@ -64,7 +67,7 @@ SearchState::SearchState(const SearchConfig& c, int64_t image_channels, int64_t 
       flag_(Tensor::zeros({1}, DType::kInt64)),
       step_(Tensor::zeros({1}, DType::kInt64)) {
   initialise(network.named_parameters(), c.seed);
-  network.set_rates(
+  set_edge_rates(
       {.skip_dropout = c.skip_dropout, .op_dropout = c.op_dropout, .drop_path = c.drop_path});
 }
 
@@ -240,7 +243,10 @@ void SearchState::weight_step(const Batch& train, int64_t index) {
 // The halves of a step on batches of one shape, recorded; in a dry run what they take of memory.
 struct SearchState::Recorded {
   Recorded(SearchState& state, const Batch& train_like, const Batch& validation_like, int64_t index)
-      : train(copy(train_like)), validation(copy(validation_like)), rest(state.alphas_rest_) {
+      : train(copy(train_like)),
+        validation(copy(validation_like)),
+        rest(state.alphas_rest_),
+        rates(state.network.rates()) {
     const auto running = [this, &state, index](Half half) {
       return [this, &state, index, half] { state.run_half(half, train, validation, index); };
     };
@@ -253,7 +259,8 @@ struct SearchState::Recorded {
   }
 
   bool fits(const SearchState& state, const Batch& batch) const {
-    return batch.images.shape() == train.images.shape() && rest == state.alphas_rest_;
+    return batch.images.shape() == train.images.shape() && rest == state.alphas_rest_ &&
+           rates == state.network.rates();
   }
   void replay(const Batch& next_train, const Batch& next_validation) {
     take(next_train, train);
@@ -272,6 +279,7 @@ struct SearchState::Recorded {
 
   Batch train, validation;
   const bool rest;
+  const EdgeRates rates;
   std::optional<Arena> arena;
   std::vector<std::unique_ptr<RecordedWork>> work;  // the halves, in order
 };

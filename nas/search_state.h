@@ -19,7 +19,9 @@ namespace oche::nas {
 // A network under search, with all that a step changes. It knows nothing of data sets.
 class SearchState {
  public:
+  // The space is that of the configuration, or what a stage left of it.
   SearchState(const SearchConfig& config, int64_t image_channels, int64_t classes);
+  SearchState(const SearchConfig& config, Space space, int64_t image_channels, int64_t classes);
   const Relaxation& relaxation() const { return *relaxation_; }
   ~SearchState();
 
@@ -45,6 +47,8 @@ class SearchState {
   CellMixtures mixtures(const Pass& pass = {}) const;
   // Of the relaxation, until it is set anew; recorded steps follow.
   void set_temperature(double temperature);
+  // Of edges, of the steps from now on; a step is recorded anew when they have changed.
+  void set_edge_rates(const EdgeRates& rates) { network.set_rates(rates); }
   // While the alphas rest, a step measures their loss and leaves them and their moments alone.
   void rest_alphas(bool rest) { alphas_rest_ = rest; }
 
@@ -58,6 +62,7 @@ class SearchState {
 
   // On a CUDA device: whether steps are recorded, after the first, and replayed. Same bits.
   void use_graphs(bool wanted) { graphs_ = wanted; }
+  bool uses_graphs() const { return graphs_; }
   // Of the step that is recorded, if one is: its kernels, copies and fills, and the memory they
   // share.
   struct RecordedCost {

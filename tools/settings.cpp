@@ -46,6 +46,10 @@ std::vector<std::string> order_names() {
   return {"alpha-first", "weights-first"};
 }
 
+std::vector<std::string> curve_names() {
+  return {"constant", "p-darts"};
+}
+
 std::vector<std::string> edge_weight_names() {
   return {"none", "softmax"};
 }
@@ -80,10 +84,14 @@ const Setting kSettings[] = {
     {"network.stem-multiplier", "stem-multiplier", "channels of the stem, times --channels", &C::stem_multiplier},
     {"network.fuse", "fuse", "run the edges of a cell as one op, which saves time and memory", &C::fuse},
 
-    {"schedule.epochs", "epochs", "epochs of search", &C::epochs},
+    {"schedule.epochs", "epochs", "epochs of search, of all stages", &C::epochs},
     {"schedule.batch", "batch", "images in a batch", &C::batch},
     {"schedule.order", "", "which half of a step comes first", &C::order, order_names},
-    {"schedule.alpha-from", "", "epochs that the alphas rest at first", &C::alpha_from},
+    {"schedule.alpha-from", "", "epochs that the alphas rest at first, in each stage", &C::alpha_from},
+
+    {"stages.layers", "", "cells in a row, stage by stage, as 5,11,17; empty: no stages", &C::stage_layers},
+    {"stages.candidates", "", "candidates of an edge, as 8,5,3: the best of the stage before", &C::stage_candidates},
+    {"stages.skip-dropout", "", "edge.skip-dropout of each, as 0.1,0.4,0.7", &C::stage_skip_dropout},
 
     {"weights.lr", "lr", "SGD's rate at the start of the cosine", &C::lr},
     {"weights.lr-min", "lr-min", "rate at its end", &C::lr_min},
@@ -105,6 +113,7 @@ const Setting kSettings[] = {
     {"edge.channels", "", "of this many channels one passes the candidates, the others pass by; 1: all", &C::channel_share},
     {"edge.weights", "", "whether edges have weights of their own, which sum to 1 at a node", &C::edge_weights, edge_weight_names},
     {"edge.skip-dropout", "", "probability that an element behind a skip connection of stride 1 is dropped", &C::skip_dropout},
+    {"edge.skip-dropout-curve", "", "constant, or falling in each stage as in P-DARTS", &C::skip_dropout_curve, curve_names},
     {"edge.op-dropout", "", "that a candidate's result is, image by image", &C::op_dropout},
     {"edge.drop-path", "", "that an edge's sum is, image by image", &C::drop_path},
 
@@ -116,6 +125,7 @@ const Setting kSettings[] = {
 
     {"decision.name", "decision", "how alphas become a genotype", &C::decision, part_names<nas::decision_names>},
     {"decision.threshold", "", "threshold: the least score that stays", &C::threshold},
+    {"decision.skips", "", "progressive: the most skip connections of a normal cell", &C::skips},
 };
 // clang-format on
 
