@@ -42,6 +42,11 @@ double linear(double first, double last, int64_t epoch, int64_t epochs) {
   return first + (last - first) * static_cast<double>(epoch) / static_cast<double>(epochs - 1);
 }
 
+// From `first` in epoch 0 towards `end`, where the epoch behind the last one would be.
+double towards(double first, double end, int64_t epoch, int64_t epochs) {
+  return first + (end - first) * static_cast<double>(epoch) / static_cast<double>(epochs);
+}
+
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
@@ -134,6 +139,8 @@ bool Search::run_epoch(SearchObserver& observer) {
   state_.rest_alphas(epoch < config_.alpha_from);
   state_.set_temperature(
       linear(config_.temperature, config_.temperature_end, epoch, config_.epochs));
+  state_.set_radius(
+      towards(config_.perturb_radius, config_.perturb_radius_end, epoch, config_.epochs));
   const auto images_per_second = [&](int64_t steps_done) {
     return static_cast<double>(steps_done * config_.batch) / p.seconds;
   };
