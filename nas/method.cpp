@@ -106,6 +106,22 @@ constexpr Method kMethods[] = {
        c.alpha_lr = 6e-4;
        c.alpha_from = 15;
      }},
+    {"smooth-darts-rs",
+     "SmoothDARTS, random smoothing",
+     "arXiv:2002.05283",
+     [](SearchConfig& c) {
+       c.gradient = "first-order";
+       c.space = "darts-cnn-no-none";
+       c.perturb = "random";
+     }},
+    {"smooth-darts-adv",
+     "SmoothDARTS, adversarial",
+     "arXiv:2002.05283",
+     [](SearchConfig& c) {
+       c.gradient = "first-order";
+       c.space = "darts-cnn-no-none";
+       c.perturb = "adversarial";
+     }},
 };
 
 }  // namespace

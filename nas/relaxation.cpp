@@ -39,6 +39,7 @@ class Sigmoid final : public Relaxation {
     return {sigmoid(alpha), all_of(alpha)};
   }
   Tensor scores(const Tensor& alpha) const override { return sigmoid(alpha); }
+  bool simplex_rows() const override { return false; }
 };
 
 class GumbelSoft : public Relaxation {

@@ -35,6 +35,8 @@ class Relaxation {
   // What decisions compare, within an edge and between edges: weights without noise at temperature
   // 1, same shape.
   virtual Tensor scores(const Tensor& alpha) const = 0;
+  // An edge's weights are not negative and sum to 1.
+  virtual bool simplex_rows() const { return true; }
   // Weights that are not what the gradient goes through: that is nobody's derivative, and has none.
   virtual bool straight_through() const { return false; }
   // The mask is drawn anew in each pass, on the host.

@@ -43,6 +43,11 @@ double linear(double first, double last, int64_t epoch, int64_t epochs) {
   return first + (last - first) * static_cast<double>(epoch) / static_cast<double>(epochs - 1);
 }
 
+// From `first` in epoch 0 towards `end`, where the epoch behind the last one would be.
+double towards(double first, double end, int64_t epoch, int64_t epochs) {
+  return first + (end - first) * static_cast<double>(epoch) / static_cast<double>(epochs);
+}
+
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
@@ -117,6 +122,7 @@ void Search::set_epoch() {
   const int64_t epoch = std::min(progress_.epochs - stage_ * c.epochs, c.epochs - 1);
   state_->rest_alphas(epoch < c.alpha_from);
   state_->set_temperature(linear(c.temperature, c.temperature_end, epoch, c.epochs));
+  state_->set_radius(towards(c.perturb_radius, c.perturb_radius_end, epoch, c.epochs));
   state_->set_edge_rates({.skip_dropout = skip_dropout_at(c, epoch),
                           .op_dropout = c.op_dropout,
                           .drop_path = c.drop_path});

@@ -9,6 +9,7 @@
 
 #include "nas/arch_gradient.h"
 #include "nas/decision.h"
+#include "nas/perturbation.h"
 #include "nas/primitives.h"
 #include "nas/regulariser.h"
 #include "nas/relaxation.h"
@@ -45,6 +46,27 @@ void require_regulariser(const SearchConfig& c, const Space& space) {
           c.regulariser,
           fmt::format("another one in {}: `none` is not run, so what stands for it is no gate",
                       c.space));
+}
+
+void require_perturbation(const SearchConfig& c) {
+  make_perturbation(c.perturb);
+  require(c.perturb_radius >= 0, "set relaxation.radius", c.perturb_radius, "0 or more");
+  require(
+      c.perturb_radius_end >= 0, "set relaxation.radius-end", c.perturb_radius_end, "0 or more");
+  if (c.perturb == "none") return;
+  const std::unique_ptr<Relaxation> relaxation = make_relaxation(c.relaxation);
+  require(relaxation->simplex_rows() && !relaxation->straight_through(),
+          "perturb",
+          c.perturb,
+          fmt::format("none with {}: what is perturbed are weights that run as they are and sum "
+                      "to 1 on an edge",
+                      c.relaxation));
+  require(!make_arch_gradient(c.gradient)->joint(),
+          "perturb",
+          c.perturb,
+          fmt::format("none with {}: the weights want perturbed mixtures, the alphas clean ones, "
+                      "and there is one pass for both",
+                      c.gradient));
 }
 
 void require_edges(const SearchConfig& c, const Space& space) {
@@ -145,6 +167,7 @@ void validate(const SearchConfig& c) {
             c.alpha_from,
             fmt::format("0 with {}: one pass gives both gradients", c.gradient));
   }
+  require_perturbation(c);
   require_regulariser(c, space);
   require_edges(c, space);
   require(c.radius > 0, "set gradient.radius", c.radius, "a positive number");

@@ -49,6 +49,10 @@ struct SearchConfig {
   // From alphas to weights of candidates; the temperature goes evenly from first to last epoch.
   std::string relaxation = "softmax";
   double temperature = 1, temperature_end = 1;
+  // What is done to these weights in the weight half, and how far: evenly from the first value in
+  // epoch 0 towards the second, which is never reached.
+  std::string perturb = "none";
+  double perturb_radius = 0.03, perturb_radius_end = 0.3;
 
   // Around the candidates of an edge, see edge.h. The rates hold in every epoch, unless a curve
   // says otherwise.

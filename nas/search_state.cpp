@@ -57,10 +57,12 @@ SearchState::SearchState(const SearchConfig& c, Space what, int64_t image_channe
             .weight_decay = c.alpha_weight_decay}),
       config_(c),
       relaxation_(make_relaxation(c.relaxation)),
+      perturbation_(make_perturbation(c.perturb)),
       arch_gradient_(make_arch_gradient(c.gradient, {.radius = c.radius})),
       regulariser_(make_regulariser(c.regulariser, c.regulariser_weight)),
       rate_(Tensor::zeros({}, c.dtype)),
       temperature_(Tensor::full({}, c.temperature, c.dtype)),
+      radius_(Tensor::full({}, c.perturb_radius, c.dtype)),
       numbers_(Tensor::zeros({3}, DType::kFloat64)),
       losses_(Tensor::zeros({2}, c.dtype)),
       squares_(Tensor::zeros({1}, DType::kFloat64)),
@@ -72,12 +74,16 @@ SearchState::SearchState(const SearchConfig& c, Space what, int64_t image_channe
 }
 
 Tensor SearchState::loss(const Batch& batch, const Pass& pass) const {
-  return cross_entropy(network.forward(batch.images, mixtures(pass), pass), batch.labels);
+  return loss(batch, mixtures(pass), pass);
+}
+
+Tensor SearchState::loss(const Batch& batch, const CellMixtures& mixtures, const Pass& pass) const {
+  return cross_entropy(network.forward(batch.images, mixtures, pass), batch.labels);
 }
 
 SearchState::AlphaLoss SearchState::alpha_loss(const Batch& batch, const Pass& pass) const {
   const CellMixtures m = mixtures(pass);
-  const Tensor task = cross_entropy(network.forward(batch.images, m, pass), batch.labels);
+  const Tensor task = loss(batch, m, pass);
   return {task, regulariser_->apply(task, {m.normal.weights, m.reduce.weights, costs(batch)})};
 }
 
@@ -103,6 +109,40 @@ CellMixtures SearchState::mixtures(const Pass& pass) const {
 
 AlphaTables SearchState::alphas() const {
   return {arch.normal(), arch.reduce(), arch.normal_edges(), arch.reduce_edges()};
+}
+
+CellMixtures SearchState::train_mixtures(const Batch& train, const Pass& pass) {
+  CellMixtures clean = mixtures(pass);
+  std::vector<Tensor> tables;
+  PerturbationInput input{radius_, {}};
+  const auto add = [&](const Mixture& m, std::string_view table) {
+    if (!m.weights) return;
+    tables.push_back(m.weights);
+    input.noise.push_back(
+        pass.random(random_key(config_.seed, module_id(table), Purpose::kPerturb)));
+  };
+  add(clean.normal, "alphas_normal");
+  add(clean.reduce, "alphas_reduce");
+  const auto with = [&](const std::vector<Tensor>& weights) {
+    CellMixtures m = clean;
+    auto next = weights.begin();
+    for (Mixture* mixture : {&m.normal, &m.reduce})
+      if (mixture->weights) mixture->weights = *next++;
+    return m;
+  };
+  const Label part("perturbation");
+  const Frozen frozen(network.weights());
+  // As an evaluation sees the network: without dropout, too.
+  const Pass evaluation{
+      .statistics = Statistics::kRunning, .step = pass.step, .step_at = pass.step_at};
+  return with(perturbation_->apply(
+      tables,
+      [&](const std::vector<Tensor>& weights) { return loss(train, with(weights), evaluation); },
+      input));
+}
+
+void SearchState::set_radius(double radius) {
+  radius_.assign(Tensor::full({}, radius, config_.dtype));
 }
 
 void SearchState::set_temperature(double temperature) {
@@ -195,7 +235,7 @@ SearchState::WeightGradient SearchState::weight_gradient(const Batch& train, int
     w.gradients = grad(l.regularised, inputs);
   } else {
     const Frozen frozen(arch.alphas());
-    w.loss = loss(train, training);
+    w.loss = loss(train, train_mixtures(train, training), training);
     w.gradients = grad(w.loss, inputs);
   }
   // What did not run has a gradient of 0: it decays and keeps its momentum.

@@ -11,6 +11,7 @@
 #include "nas/data/batch.h"
 #include "nas/decision.h"
 #include "nas/network.h"
+#include "nas/perturbation.h"
 #include "nas/regulariser.h"
 #include "nas/search_config.h"
 
@@ -47,6 +48,8 @@ class SearchState {
   CellMixtures mixtures(const Pass& pass = {}) const;
   // Of the relaxation, until it is set anew; recorded steps follow.
   void set_temperature(double temperature);
+  // Of the perturbation, likewise.
+  void set_radius(double radius);
   // Of edges, of the steps from now on; a step is recorded anew when they have changed.
   void set_edge_rates(const EdgeRates& rates) { network.set_rates(rates); }
   // While the alphas rest, a step measures their loss and leaves them and their moments alone.
@@ -73,6 +76,9 @@ class SearchState {
  private:
   Pass pass(int64_t index, Phase phase) const;
   Tensor loss(const Batch& batch, const Pass& pass) const;
+  Tensor loss(const Batch& batch, const CellMixtures& mixtures, const Pass& pass) const;
+  // Of the weight half, which the perturbation has been at. The alphas are frozen.
+  CellMixtures train_mixtures(const Batch& train, const Pass& pass);
   struct AlphaLoss {
     Tensor task, regularised;
   };
@@ -95,18 +101,19 @@ class SearchState {
 
   const SearchConfig config_;
   std::unique_ptr<Relaxation> relaxation_;
+  std::unique_ptr<Perturbation> perturbation_;
   std::unique_ptr<ArchGradient> arch_gradient_;
   std::unique_ptr<Regulariser> regulariser_;
   mutable std::vector<CellCosts> costs_;  // for images of one size
   // What a step takes and leaves, where the weights are.
-  Tensor rate_, temperature_;         // (), of their dtype
-  Tensor numbers_;                    // f64: the rate, Adam's two corrections
-  Tensor losses_;                     // of their dtype: validation, train
-  Tensor squares_;                    // f64: the squared norm of the weight gradient
-  Tensor flag_;                       // i64: 0, or the half that met a value that is not finite
-  Tensor step_;                       // i64: its number
-  const int64_t* step_at_ = nullptr;  // where that lies, while a step runs
-  std::vector<Tensor> counters_;      // of the batches that layers have seen, on the CPU
+  Tensor rate_, temperature_, radius_;  // (), of their dtype
+  Tensor numbers_;                      // f64: the rate, Adam's two corrections
+  Tensor losses_;                       // of their dtype: validation, train
+  Tensor squares_;                      // f64: the squared norm of the weight gradient
+  Tensor flag_;                         // i64: 0, or the half that met a value that is not finite
+  Tensor step_;                         // i64: its number
+  const int64_t* step_at_ = nullptr;    // where that lies, while a step runs
+  std::vector<Tensor> counters_;        // of the batches that layers have seen, on the CPU
 
   struct Recorded;
   std::unique_ptr<Recorded> recorded_;

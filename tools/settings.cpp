@@ -15,6 +15,7 @@
 #include "nas/arch_gradient.h"
 #include "nas/decision.h"
 #include "nas/method.h"
+#include "nas/perturbation.h"
 #include "nas/regulariser.h"
 #include "nas/relaxation.h"
 #include "nas/space.h"
@@ -109,6 +110,9 @@ const Setting kSettings[] = {
     {"relaxation.name", "relaxation", "how alphas become weights of candidates", &C::relaxation, part_names<nas::relaxation_names>},
     {"relaxation.temperature", "temperature", "of Gumbel relaxations in the first epoch", &C::temperature},
     {"relaxation.temperature-end", "", "in the last one; evenly in between", &C::temperature_end},
+    {"relaxation.perturb", "perturb", "what is done to these weights where they train the network's", &C::perturb, part_names<nas::perturbation_names>},
+    {"relaxation.radius", "", "how far at most, in the first epoch", &C::perturb_radius},
+    {"relaxation.radius-end", "", "where that goes, evenly, in as many steps as there are epochs", &C::perturb_radius_end},
 
     {"edge.channels", "", "of this many channels one passes the candidates, the others pass by; 1: all", &C::channel_share},
     {"edge.weights", "", "whether edges have weights of their own, which sum to 1 at a node", &C::edge_weights, edge_weight_names},
