@@ -13,6 +13,7 @@
 
 #include "engine/diagnose.h"
 #include "engine/error.h"
+#include "engine/json.h"
 #include "engine/tensor_file.h"
 
 namespace oche::nas {
@@ -219,6 +220,9 @@ void save_checkpoint(const std::filesystem::path& path,
   writer.set_metadata("search_loss_sum", fmt::to_string(p.validation_loss));
   writer.set_metadata("seconds", fmt::to_string(p.seconds));
   writer.set_metadata("peak_bytes", fmt::to_string(p.peak_bytes));
+  writer.set_metadata("stop_state", search.stopped().stop->state().dump());
+  if (search.stopped().ending)
+    writer.set_metadata("ending", to_json(*search.stopped().ending).dump());
   writer.set_metadata("adam_step", fmt::to_string(search.state().adam.steps()));
   for (const auto& [name, tensor, layout] : tensors_of(search.state())) {
     add_tensor(writer, name, tensor, layout);
@@ -254,10 +258,26 @@ void restore_stage(Search& search, const SafetensorsFile& file) {
   }
 }
 
+// A checkpoint of before there were stops has nothing of them.
+void restore_stop(Search::Stopped& stopped, const SafetensorsFile& file) {
+  const auto read = [&](const char* key, const auto& take) {
+    const auto entry = file.metadata().find(key);
+    const std::string source = fmt::format("{}: metadata {}", file.source(), key);
+    if (entry != file.metadata().end()) take(parse_json(entry->second, source), source);
+  };
+  read("stop_state",
+       [&](const nlohmann::json& state, const std::string&) { stopped.stop->restore(state); });
+  stopped.ending.reset();
+  read("ending", [&](const nlohmann::json& ending, const std::string& source) {
+    stopped.ending = read_ending(ending, source);
+  });
+}
+
 }  // namespace
 
 void load_checkpoint(Search& search, const SafetensorsFile& file) {
   restore_stage(search, file);
+  restore_stop(search.stopped(), file);
   const std::vector<StateTensor> tensors = tensors_of(search.state());
   for (const auto& [name, tensor, layout] : tensors) read_into(tensor, file, name, layout);
   if (tensors.size() != file.entries().size()) {

@@ -106,6 +106,22 @@ constexpr Method kMethods[] = {
        c.alpha_lr = 6e-4;
        c.alpha_from = 15;
      }},
+    {"darts-plus",
+     "DARTS+, ends with the second skip connection",
+     "arXiv:1909.06035",
+     [](SearchConfig& c) {
+       c.gradient = "first-order";
+       c.stop = "skip-count";
+     },
+     "which genotype is returned is our reading; everything else is that of DARTS"},
+    {"robust-darts",
+     "RobustDARTS, ends when the alphas' curvature rises",
+     "arXiv:1909.09656",
+     [](SearchConfig& c) {
+       c.gradient = "finite-difference";
+       c.stop = "alpha-eigenvalue";
+     },
+     "early stopping alone (DARTS-ES): one run decides"},
     {"smooth-darts-rs",
      "SmoothDARTS, random smoothing",
      "arXiv:2002.05283",

@@ -150,6 +150,7 @@ void RunRecord::epoch(Search& search, const EpochReport& report) const {
     std::visit([&](auto member) { line[std::string(column.name)] = metrics.*member; },
                column.member);
   }
+  if (report.eigenvalue) line["alpha_eigenvalue"] = *report.eigenvalue;
   append_line(events_, line);
 }
 
@@ -157,6 +158,11 @@ void RunRecord::end(const Search& search, const SearchResult& result) const {
   json end = event("end");
   end["finished"] = result.finished;
   end["steps"] = search.progress().steps;
+  if (result.ending) {
+    end["ended_by"] = search.config().stop;
+    end["reason"] = result.ending->reason;
+    end["genotype_of_epoch"] = result.ending->epoch + 1;
+  }
   if (result.finished) {
     end["train_accuracy"] = result.train_accuracy;
     end["search_accuracy"] = result.search_accuracy;

@@ -11,6 +11,8 @@
 #include "engine/autograd.h"
 #include "engine/diagnose.h"
 #include "engine/error.h"
+#include "engine/lanczos.h"
+#include "nas/alpha_hessian.h"
 #include "nas/data/split.h"
 #include "nas/stages.h"
 
@@ -81,7 +83,8 @@ Search::Search(const SearchConfig& config, const Dataset& images)
       search_images_(split(config, images).search),
       decision_(
           make_decision(config.decision, {.threshold = config.threshold, .skips = config.skips})),
-      state_(std::make_unique<SearchState>(stage_config_, images.channels, images.classes)) {
+      state_(std::make_unique<SearchState>(stage_config_, images.channels, images.classes)),
+      stopped_{make_stop(config.stop, stop_options(config)), {}} {
   continue_from({});
 }
 
@@ -119,7 +122,8 @@ void Search::next_stage() {
 void Search::set_epoch() {
   const SearchConfig& c = stage_config_;
   // After the last one what it had still holds.
-  const int64_t epoch = std::min(progress_.epochs - stage_ * c.epochs, c.epochs - 1);
+  const int64_t next = stopped_.ending ? progress_.epochs - 1 : progress_.epochs;
+  const int64_t epoch = std::min(next - stage_ * c.epochs, c.epochs - 1);
   state_->rest_alphas(epoch < c.alpha_from);
   state_->set_temperature(linear(c.temperature, c.temperature_end, epoch, c.epochs));
   state_->set_radius(towards(c.perturb_radius, c.perturb_radius_end, epoch, c.epochs));
@@ -162,15 +166,17 @@ Pass Search::last_pass() const {
 
 SearchResult Search::run(SearchObserver& observer) {
   bool finished = true;
-  while (finished && progress_.epochs < config_.epochs) {
+  while (finished && !stopped_.ending && progress_.epochs < config_.epochs) {
     if (progress_.epochs >= (stage_ + 1) * stage_config_.epochs) next_stage();
     finished = run_epoch(observer);
   }
-  SearchResult result{.genotype = genotype(),
+  const std::optional<Ending>& ending = stopped_.ending;
+  SearchResult result{.genotype = ending ? ending->genotype : genotype(),
                       .train_accuracy = 0,
                       .search_accuracy = 0,
                       .discrete_accuracy = 0,
-                      .finished = finished};
+                      .finished = finished,
+                      .ending = ending};
   if (finished) {
     result.train_accuracy = accuracy(train_images_, state_->mixtures(last_pass()));
     result.search_accuracy = accuracy(search_images_, state_->mixtures(last_pass()));
@@ -218,16 +224,52 @@ bool Search::run_epoch(SearchObserver& observer) {
                      .genotype = genotype(),
                      .seconds = 0,
                      .images_per_second = images_per_second(steps),
-                     .peak_bytes = p.peak_bytes};
+                     .peak_bytes = p.peak_bytes,
+                     .eigenvalue = {}};
   const std::vector<int64_t> subset = first(search_images_, kSubset);
   report.train_accuracy = accuracy(first(train_images_, kSubset), state_->mixtures(last_pass()));
   report.search_accuracy = accuracy(subset, state_->mixtures(last_pass()));
   report.discrete_accuracy =
       accuracy(subset, discrete_mixtures(report.genotype, state_->space, config_.dtype));
+  ask_stop(report);
   report.seconds = seconds();
   p = {.epochs = epoch + 1, .steps = p.steps};
   observer.on_epoch(report);
   return true;
+}
+
+void Search::ask_stop(EpochReport& report) {
+  const auto scores = [&](const Tensor& alpha) {
+    return alpha ? state_->relaxation()
+                       .scores(cast(alpha.detach(), DType::kFloat64))
+                       .to_vector<double>()
+                 : std::vector<double>();
+  };
+  const std::vector<double> normal = scores(state_->arch.normal()),
+                            reduce = scores(state_->arch.reduce());
+  stopped_.ending = stopped_.stop->after_epoch({.epoch = report.epoch,
+                                                .epochs = config_.epochs,
+                                                .genotype = report.genotype,
+                                                .space = state_->space,
+                                                .normal = normal,
+                                                .reduce = reduce,
+                                                .eigenvalue = [&] {
+                                                  report.eigenvalue = largest_eigenvalue();
+                                                  return *report.eigenvalue;
+                                                }});
+}
+
+// On the last search batch of the epoch, with the penalty on the alphas (RobustDARTS,
+// arXiv:1909.09656, as in its code).
+double Search::largest_eigenvalue() {
+  const ProfileScope profile(ProfileKind::kWhole, "alpha eigenvalue");
+  const int64_t step = progress_.steps - 1;
+  BatchFeed feed(images_, search_images_, loader_options(config_, "search", step));
+  const AlphaHessian hessian(*state_, {feed.next()}, step);
+  const auto product = [&](const std::vector<double>& v) {
+    return hessian.product(v, config_.alpha_weight_decay);
+  };
+  return lanczos(product, hessian.size(), {.tolerance = 1e-4, .seed = config_.seed}).largest();
 }
 
 std::pair<Batch, Batch> Search::next_batches() {

@@ -13,6 +13,7 @@
 #include "nas/decision.h"
 #include "nas/search_config.h"
 #include "nas/search_state.h"
+#include "nas/stop.h"
 
 namespace oche::nas {
 
@@ -42,6 +43,8 @@ struct EpochReport {
   Genotype genotype;
   double seconds, images_per_second;  // of the whole epoch; of its steps alone
   int64_t peak_bytes;                 // of tensors
+  std::optional<double>
+      eigenvalue;  // of the alphas' Hessian, the largest, where the stop wanted it
   double discretisation_gap() const { return search_accuracy - discrete_accuracy; }
 };
 
@@ -58,6 +61,7 @@ struct SearchResult {
   Genotype genotype;
   double train_accuracy, search_accuracy, discrete_accuracy;  // over the whole halves
   bool finished;                                              // false when the observer ended it
+  std::optional<Ending> ending;                               // what the stop said, if it ended it
 };
 
 class Search {
@@ -79,11 +83,19 @@ class Search {
   const SearchConfig& config() const { return config_; }
   const SearchConfig& stage_config() const { return stage_config_; }
   const SearchProgress& progress() const { return progress_; }
+  // What the stop remembers, and what it said in the end: part of where a search is.
+  struct Stopped {
+    std::unique_ptr<Stop> stop;
+    std::optional<Ending> ending;
+  };
+  Stopped& stopped() { return stopped_; }
   int64_t steps_per_epoch() const;  // the last short batch is dropped
   Genotype genotype() const;
 
  private:
   void next_stage();
+  void ask_stop(EpochReport& report);
+  double largest_eigenvalue();
   // Whatever moves with the epoch.
   void set_epoch();
   // Returns false when the observer ended the search.
@@ -101,6 +113,7 @@ class Search {
   std::unique_ptr<const Decision> decision_;
   std::unique_ptr<SearchState> state_;
   SearchProgress progress_;
+  Stopped stopped_;
   std::optional<BatchFeed> train_feed_, search_feed_;  // the latter unless one level
 };
 

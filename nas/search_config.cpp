@@ -69,6 +69,25 @@ void require_perturbation(const SearchConfig& c) {
                       c.gradient));
 }
 
+void require_stop(const SearchConfig& c) {
+  const std::unique_ptr<Stop> stop = make_stop(c.stop, stop_options(c));
+  require(!stop->measures() || !make_relaxation(c.relaxation)->straight_through(),
+          "stop",
+          c.stop,
+          fmt::format("another one with {}: the gradient of straight-through weights is nobody's "
+                      "derivative, so there is no Hessian",
+                      c.relaxation));
+  require(c.stop == "epochs" || stage_count(c) == 1,
+          "stop",
+          c.stop,
+          "epochs with stages: what an earlier one chose says nothing of this one");
+  const Space space = make_space(c.space, c.steps);
+  require(c.stop != "skip-count" || space.normal.has(kSkipConnect),
+          "stop",
+          c.stop,
+          fmt::format("another one in {}, which has no skip_connect", c.space));
+}
+
 void require_edges(const SearchConfig& c, const Space& space) {
   const int64_t share = c.channel_share;
   require(share >= 1 && c.channels % share == 0,
@@ -170,12 +189,23 @@ void validate(const SearchConfig& c) {
   require_perturbation(c);
   require_regulariser(c, space);
   require_edges(c, space);
+  require_stop(c);
   require(c.radius > 0, "set gradient.radius", c.radius, "a positive number");
   make_decision(c.decision, {.threshold = c.threshold, .skips = c.skips});
   if (precision_of(c) != Precision::kFloat32) {
     require(c.fuse, "precision", c.precision, "fp32 with --no-fuse: only fused cells round");
     require(c.dtype == DType::kFloat32, "precision", c.precision, "fp32 with --dtype f64");
   }
+}
+
+StopOptions stop_options(const SearchConfig& c) {
+  return {.skips = c.stop_skips,
+          .patience = c.stop_patience,
+          .every = c.stop_every,
+          .window = c.stop_window,
+          .lag = c.stop_lag,
+          .factor = c.stop_factor,
+          .first = c.stop_first};
 }
 
 Precision precision_of(const SearchConfig& c) {

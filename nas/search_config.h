@@ -8,6 +8,7 @@
 
 #include "engine/mixed_cell.h"
 #include "engine/types.h"
+#include "nas/stop.h"
 
 namespace oche::nas {
 
@@ -72,6 +73,12 @@ struct SearchConfig {
   double threshold = 0.85;
   int64_t skips = 2;  // the most skip connections that `progressive` leaves in a normal cell
 
+  // When the search is over, see stop.h.
+  std::string stop = "epochs";
+  int64_t stop_skips = 2, stop_patience = 10;
+  int64_t stop_every = 2, stop_window = 5, stop_lag = 4, stop_first = 10;
+  double stop_factor = 1.3;
+
   DType dtype = DType::kFloat32;
   std::string precision = "fp32";  // of fused f32 cells, see engine/mixed_cell.h
 };
@@ -79,6 +86,7 @@ struct SearchConfig {
 // Throws std::invalid_argument naming the option, its value and what is expected.
 void validate(const SearchConfig& config);
 
+StopOptions stop_options(const SearchConfig& config);
 Precision precision_of(const SearchConfig& config);
 
 }  // namespace oche::nas

@@ -81,6 +81,10 @@ Tensor SearchState::loss(const Batch& batch, const CellMixtures& mixtures, const
   return cross_entropy(network.forward(batch.images, mixtures, pass), batch.labels);
 }
 
+Tensor SearchState::search_loss(const Batch& batch, int64_t index) const {
+  return loss(batch, pass(index, Phase::kValidation));
+}
+
 SearchState::AlphaLoss SearchState::alpha_loss(const Batch& batch, const Pass& pass) const {
   const CellMixtures m = mixtures(pass);
   const Tensor task = loss(batch, m, pass);

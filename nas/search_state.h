@@ -55,6 +55,8 @@ class SearchState {
   // While the alphas rest, a step measures their loss and leaves them and their moments alone.
   void rest_alphas(bool rest) { alphas_rest_ = rest; }
 
+  // Of the task alone, as the alpha half of a step sees it, on a batch of the search half.
+  Tensor search_loss(const Batch& batch, int64_t index) const;
   // The problem that the estimators see: batch statistics, nothing moves.
   // `task` takes the validation loss without the regulariser, when it is evaluated.
   Bilevel bilevel(const Batch& train,

@@ -19,6 +19,7 @@
 #include "nas/regulariser.h"
 #include "nas/relaxation.h"
 #include "nas/space.h"
+#include "nas/stop.h"
 #include "tools/data_sets.h"
 #include "tools/exit_code.h"
 #include "tools/suggest.h"
@@ -130,6 +131,15 @@ const Setting kSettings[] = {
     {"decision.name", "decision", "how alphas become a genotype", &C::decision, part_names<nas::decision_names>},
     {"decision.threshold", "", "threshold: the least score that stays", &C::threshold},
     {"decision.skips", "", "progressive: the most skip connections of a normal cell", &C::skips},
+
+    {"stop.name", "stop", "when the search is over", &C::stop, part_names<nas::stop_names>},
+    {"stop.skips", "", "skip-count: skip connections of the normal cell that end it", &C::stop_skips},
+    {"stop.patience", "", "rank-stable: epochs without a change", &C::stop_patience},
+    {"stop.every", "", "alpha-eigenvalue: epochs between measurements", &C::stop_every},
+    {"stop.window", "", "measurements in a mean", &C::stop_window},
+    {"stop.lag", "", "measurements between the means that are compared", &C::stop_lag},
+    {"stop.factor", "", "how much larger the later one is in the end", &C::stop_factor},
+    {"stop.first", "", "the first epoch, from 0, whose genotype may be the result", &C::stop_first},
 };
 // clang-format on
 
