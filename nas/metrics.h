@@ -17,7 +17,9 @@ struct EpochMetrics {
   double lr;
   double train_loss, search_loss;
   double train_accuracy, search_accuracy, discrete_accuracy, discretisation_gap;
-  int64_t skip_normal, skip_reduce;  // skip connections in the derived cells
+  int64_t skip_normal, skip_reduce;       // skip connections in the derived cells
+  double entropy_normal, entropy_reduce;  // see mean_entropy()
+  double temperature;
   double seconds, images_per_second;
   int64_t peak_bytes;
 };

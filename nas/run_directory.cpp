@@ -13,6 +13,7 @@
 #include "nas/checkpoint_files.h"
 #include "nas/environment.h"
 #include "nas/picture.h"
+#include "nas/report/page.h"
 
 namespace oche::nas {
 namespace {
@@ -33,6 +34,7 @@ constexpr std::string_view kFiles[] = {"config.toml",
                                        "reduce.svg",
                                        "normal.dot",
                                        "reduce.dot",
+                                       "report.html",
                                        "trace.json"};
 
 void make_directory(const fs::path& path) {
@@ -161,6 +163,9 @@ std::vector<std::string> RunDirectory::finish(Search& search, const SearchResult
     written.push_back(save(search, step_checkpoint_name(search.progress().steps)).native());
   }
   record_.end(search, result);
+  // Last, as it shows all of this.
+  write_file_atomically(path_ / "report.html", report::page_of(path_));
+  written.emplace_back("report.html");
   return written;
 }
 

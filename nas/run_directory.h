@@ -18,8 +18,8 @@ namespace oche::nas {
 // env.json        see environment_json()            weights.safetensors          see save_weights()
 // metrics.csv, events.jsonl, genotypes.jsonl        normal.svg, reduce.svg       pictures of it, or
 //                 see RunRecord                                                  .dot text
-// ckpt/           see checkpoint_files.h
-// A trace.json, which the tools add where they are asked for one, counts as part of a run.
+// ckpt/           see checkpoint_files.h            report.html                  all of it on a
+// page A trace.json, which the tools add where they are asked for one, counts as part of a run.
 enum class Existing { kRefuse, kReplace, kContinue };
 
 struct RunOptions {
@@ -49,8 +49,8 @@ class RunDirectory {
   // Once for each step and each epoch.
   void record_step(Search& search);
   void record_epoch(Search& search, const EpochReport& report);
-  // Writes the result, or just a checkpoint when the search was ended early. Returns the files
-  // written, relative to the directory.
+  // Writes the result, or a checkpoint when the search was ended early, and the page. Returns the
+  // files written, relative to the directory.
   std::vector<std::string> finish(Search& search, const SearchResult& result);
 
  private:

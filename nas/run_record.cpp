@@ -5,11 +5,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <cmath>
 #include <ctime>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -38,19 +40,26 @@ void append_line(const fs::path& path, const json& object) {
   append_to_file(path, object.dump() + "\n");
 }
 
-// Rows of numbers with 17 digits, which read back to the same bits.
+// Rows of numbers with 17 digits, which read back to the same bits; null is not finite.
+std::string rows_json(const EdgeRows& table) {
+  std::vector<std::string> rows;
+  for (const std::vector<double>& row : table) {
+    std::vector<std::string> numbers;
+    for (const double v : row)
+      numbers.push_back(std::isfinite(v) ? fmt::format("{:.16e}", v) : "null");
+    rows.push_back(fmt::format("[{}]", fmt::join(numbers, ",")));
+  }
+  return fmt::format("[{}]", fmt::join(rows, ","));
+}
+
 std::string alpha_json(const Tensor& alpha) {
   if (!alpha) return "[]";
   const NoGrad no_grad;
   const std::vector<double> values = cast(alpha, DType::kFloat64).to_vector<double>();
-  const int64_t columns = alpha.size(1);
-  std::vector<std::string> rows;
-  for (auto row = values.begin(); row != values.end(); row += columns) {
-    std::vector<std::string> numbers;
-    for (auto v = row; v != row + columns; ++v) numbers.push_back(fmt::format("{:.16e}", *v));
-    rows.push_back(fmt::format("[{}]", fmt::join(numbers, ",")));
-  }
-  return fmt::format("[{}]", fmt::join(rows, ","));
+  EdgeRows rows;
+  for (auto row = values.begin(); row != values.end(); row += alpha.size(1))
+    rows.emplace_back(row, row + alpha.size(1));
+  return rows_json(rows);
 }
 
 std::string op_counts_json(const CellGenotype& cell) {
@@ -59,10 +68,14 @@ std::string op_counts_json(const CellGenotype& cell) {
   return json(counts).dump();
 }
 
-std::string genotype_line(const ArchParameters& arch, const EpochReport& report) {
+std::string genotype_line(Search& search, const EpochReport& report) {
   const Genotype& g = report.genotype;
+  const ArchParameters& arch = search.state().arch;
+  const Space& space = search.state().space;
+  const SearchedEdges all = searched_edges(search.config());
   return fmt::format(
       R"({{"schema":{},"epoch":{},"alphas":{{"normal":{},"reduce":{}}},)"
+      R"("weights":{{"normal":{},"reduce":{}}},)"
       R"("op_counts":{{"normal":{},"reduce":{}}},"skip_count":{{"normal":{},"reduce":{}}},)"
       R"("genotype":{}}})"
       "\n",
@@ -70,6 +83,8 @@ std::string genotype_line(const ArchParameters& arch, const EpochReport& report)
       report.epoch + 1,
       alpha_json(arch.normal()),
       alpha_json(arch.reduce()),
+      rows_json(spread_rows(report.weights.normal, space.normal, all.normal)),
+      rows_json(spread_rows(report.weights.reduce, space.reduce, all.reduce)),
       op_counts_json(g.normal),
       op_counts_json(g.reduce),
       count_op(g.normal, "skip_connect"),
@@ -136,6 +151,17 @@ void RunRecord::start(Search& search) const {
   start["steps_per_epoch"] = search.steps_per_epoch();
   start["weights"] = search.state().network.weights().numel();
   start["alphas"] = search.state().arch.alphas().numel();
+  const SearchedEdges edges = searched_edges(c);
+  for (const auto& [cell, of_cell] :
+       {std::pair("normal", &edges.normal), {"reduce", &edges.reduce}}) {
+    json ends = json::array(), candidates = json::array();
+    for (const SpaceEdge& edge : *of_cell) {
+      ends.push_back({edge.from, edge.to});
+      candidates.push_back(edge.candidates);
+    }
+    start["edges"][cell] = std::move(ends);
+    start["candidates"][cell] = std::move(candidates);
+  }
   append_line(events_, start);
   append_to_file(metrics_, csv_header());
   append_to_file(genotypes_, "");
@@ -143,7 +169,7 @@ void RunRecord::start(Search& search) const {
 
 void RunRecord::epoch(Search& search, const EpochReport& report) const {
   const EpochMetrics metrics = metrics_of(report);
-  append_to_file(genotypes_, genotype_line(search.state().arch, report));
+  append_to_file(genotypes_, genotype_line(search, report));
   append_to_file(metrics_, csv_row(metrics));
   json line = event("epoch");
   for (const MetricColumn& column : metric_columns()) {

@@ -11,8 +11,9 @@ namespace oche::nas {
 // Every line is appended and synced at once; a kill tears at most the last one.
 //
 // metrics.csv      a row an epoch, see EpochMetrics
-// genotypes.jsonl  an object an epoch: its alphas, op counts, skip count and cells
-// events.jsonl     objects of type start, resume, epoch (its metrics), end
+// genotypes.jsonl  an object an epoch: alphas, weights, op counts, skip count and cells
+// events.jsonl     objects of type start (with the edges and their candidates), resume, epoch (its
+//                  metrics), end
 class RunRecord {
  public:
   explicit RunRecord(const std::filesystem::path& directory);

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <string_view>
 #include <utility>
 
@@ -32,6 +33,24 @@ class Event {
   std::string text(const char* key) const { return member(key, "a text", &json::is_string); }
   double number(const char* key) const { return member(key, "a number", &json::is_number); }
   bool truth(const char* key) const { return member(key, "true or false", &json::is_boolean); }
+  // "edges" and "candidates" of one type of cell, which go together.
+  std::vector<SpaceEdge> searched_edges(const char* cell) const {
+    std::vector<SpaceEdge> edges;
+    try {
+      const json &ends = object_.at("edges").at(cell),
+                 &candidates = object_.at("candidates").at(cell);
+      for (const json& pair : ends.get_ref<const json::array_t&>()) {
+        const auto [from, to] = pair.get<std::array<int, 2>>();
+        if (pair.size() != 2 || from < 0 || from >= to || to < kCellInputs)
+          throw FormatError(fmt::format("{}: edges: {} is none", place_, quote(pair.dump())));
+        edges.push_back({from, to, candidates.at(edges.size()).get<std::vector<std::string>>()});
+      }
+      if (candidates.size() == edges.size()) return edges;
+    } catch (const json::exception& e) {
+      throw FormatError(fmt::format("{}: edges, candidates: {}", place_, e.what()));
+    }
+    throw FormatError(fmt::format("{}: candidates: more than edges", place_));
+  }
   // A count: 0 or more.
   template <typename T>
   T integer(const char* key) const {
@@ -69,6 +88,7 @@ void apply(const Event& event, RunSummary& run) {
     run.steps_per_epoch = event.integer<int64_t>("steps_per_epoch");
     run.weights = event.integer<int64_t>("weights");
     run.alphas = event.integer<int64_t>("alphas");
+    run.edges = {event.searched_edges("normal"), event.searched_edges("reduce")};
     run.state = RunSummary::State::kRunning;
   } else if (type == "resume") {
     run.state = RunSummary::State::kRunning;
@@ -84,6 +104,11 @@ void apply(const Event& event, RunSummary& run) {
 }
 
 }  // namespace
+
+std::string_view name_of(RunSummary::State state) {
+  constexpr std::string_view kNames[] = {"running or killed", "interrupted", "finished"};
+  return kNames[static_cast<int>(state)];
+}
 
 RunSummary read_run(const fs::path& directory) {
   RunSummary run;

@@ -5,9 +5,11 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "nas/checkpoint_files.h"
+#include "nas/edge_record.h"
 #include "nas/genotype.h"
 #include "nas/metrics.h"
 
@@ -19,6 +21,7 @@ struct RunSummary {
   uint64_t seed = 0;
   int64_t epochs_planned = 0, steps_per_epoch = 0;
   int64_t weights = 0, alphas = 0;  // how many
+  SearchedEdges edges;
 
   std::vector<EpochMetrics> epochs;
 
@@ -32,6 +35,8 @@ struct RunSummary {
 
   std::vector<CheckpointFile> checkpoints;  // oldest first
 };
+
+std::string_view name_of(RunSummary::State state);
 
 // Reads the run in `directory`. Throws IoError where there is none, and
 // FormatError naming file and line for one that is malformed.

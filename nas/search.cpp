@@ -222,6 +222,8 @@ bool Search::run_epoch(SearchObserver& observer) {
                      .search_accuracy = 0,
                      .discrete_accuracy = 0,
                      .genotype = genotype(),
+                     .weights = candidate_weights(*state_),
+                     .temperature = state_->temperature(),
                      .seconds = 0,
                      .images_per_second = images_per_second(steps),
                      .peak_bytes = p.peak_bytes,

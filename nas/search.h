@@ -11,6 +11,7 @@
 #include "nas/data/dataset.h"
 #include "nas/data/feed.h"
 #include "nas/decision.h"
+#include "nas/edge_record.h"
 #include "nas/search_config.h"
 #include "nas/search_state.h"
 #include "nas/stop.h"
@@ -41,6 +42,8 @@ struct EpochReport {
   double
       discrete_accuracy;  // of the derived cells with the same weights, on the search half's subset
   Genotype genotype;
+  CandidateWeights weights;           // at its end
+  double temperature;                 // of the relaxation
   double seconds, images_per_second;  // of the whole epoch; of its steps alone
   int64_t peak_bytes;                 // of tensors
   std::optional<double>

@@ -48,6 +48,7 @@ class SearchState {
   CellMixtures mixtures(const Pass& pass = {}) const;
   // Of the relaxation, until it is set anew; recorded steps follow.
   void set_temperature(double temperature);
+  double temperature() const { return temperature_.item(); }
   // Of the perturbation, likewise.
   void set_radius(double radius);
   // Of edges, of the steps from now on; a step is recorded anew when they have changed.

@@ -39,7 +39,7 @@ kill_after() {
 # What a run leaves, without times and the peak of memory, which grows with the threads: the last columns.
 fingerprint() {
   (cd "$1" && sha256sum ckpt/epoch-0002.safetensors weights.safetensors genotype.json genotypes.jsonl &&
-    cut -d, -f1-10 metrics.csv && grep -c '"type":"epoch"' events.jsonl)
+    cut -d, -f1-13 metrics.csv && grep -c '"type":"epoch"' events.jsonl)
 }
 
 other_threads

@@ -245,7 +245,8 @@ TEST_CASE("searches with each decision, and all that they leave") {
   CHECK(parse_genotype(read_file(t.file("genotype.json"))) == genotype);
   CHECK(fs::exists(t.file("genotype.txt")) == has_one);
   if (has_one) CHECK(parse_genotype(read_file(t.file("genotype.txt"))) == genotype);
-  const std::string picture = t.written.back().substr(t.written.back().rfind('.'));
+  const std::string drawn = t.written[t.written.size() - 2];  // before the page
+  const std::string picture = drawn.substr(drawn.rfind('.'));
   for (const char* cell : {"normal", "reduce"}) CHECK(fs::exists(t.file(cell + picture)));
 
   const RunSummary summary = read_run(t.run.path());

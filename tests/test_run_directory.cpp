@@ -1,7 +1,9 @@
 // The run directory: which files, and figures that read back to the same bits.
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -9,8 +11,10 @@
 
 #include "engine/error.h"
 #include "engine/file.h"
+#include "engine/ops.h"
 #include "engine/safetensors.h"
 #include "nas/metrics.h"
+#include "nas/report/page.h"
 #include "nas/run_summary.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
@@ -19,6 +23,10 @@ using namespace oche;
 using namespace oche::test;
 
 namespace {
+
+const std::string kStart =
+    R"({"schema": 1, "type": "start", "method": "darts", "dataset": "patterns", "seed": 0, "epochs": 1,)"
+    R"( "steps_per_epoch": 1, "weights": 1, "alphas": 1)";
 
 std::set<std::string> files_in(const fs::path& directory) {
   std::set<std::string> names;
@@ -32,7 +40,8 @@ std::set<std::string> files_in(const fs::path& directory) {
 
 TEST_CASE("a run leaves its files, and nothing else") {
   const TinyRun& t = tiny();
-  const std::string picture = t.written.back().substr(t.written.back().rfind('.'));
+  REQUIRE(t.written.size() == 6);
+  const std::string picture = t.written[4].substr(t.written[4].rfind('.'));
   CHECK((picture == ".svg" || picture == ".dot"));
   const std::set<std::string> expected = {"ckpt/epoch-0001.safetensors",
                                           "ckpt/epoch-0002.safetensors",
@@ -45,13 +54,16 @@ TEST_CASE("a run leaves its files, and nothing else") {
                                           "metrics.csv",
                                           "normal" + picture,
                                           "reduce" + picture,
+                                          "report.html",
                                           "weights.safetensors"};
   CHECK(files_in(t.run.path()) == expected);
   CHECK(t.written == std::vector<std::string>{"genotype.json",
                                               "genotype.txt",
                                               "weights.safetensors",
                                               "normal" + picture,
-                                              "reduce" + picture});
+                                              "reduce" + picture,
+                                              "report.html"});
+  CHECK(read_file(t.file("report.html")) == report::page_of(t.run.path()));
   CHECK(read_file(t.file("config.toml")) == kToml);
   CHECK(parse_genotype(read_file(t.file("genotype.json"))) == t.result.genotype);
   CHECK(parse_genotype(read_file(t.file("genotype.txt"))) == t.result.genotype);
@@ -62,7 +74,8 @@ TEST_CASE("metrics.csv has one row an epoch, with every figure exact") {
   const std::string csv = read_file(t.file("metrics.csv"));
   CHECK(csv.starts_with(
       "epoch,lr,train_loss,search_loss,train_accuracy,search_accuracy,discrete_accuracy,"
-      "discretisation_gap,skip_normal,skip_reduce,seconds,images_per_second,peak_bytes\r\n"));
+      "discretisation_gap,skip_normal,skip_reduce,entropy_normal,entropy_reduce,temperature,"
+      "seconds,images_per_second,peak_bytes\r\n"));
   CHECK(csv.ends_with("\r\n"));
   const std::vector<EpochMetrics> rows = parse_metrics(csv, "metrics.csv");
   REQUIRE(rows.size() == 2);
@@ -73,6 +86,10 @@ TEST_CASE("metrics.csv has one row an epoch, with every figure exact") {
     CHECK(rows[i].search_loss == r.validation_loss);
     CHECK(rows[i].discretisation_gap == r.search_accuracy - r.discrete_accuracy);
     CHECK(rows[i].skip_normal == count_op(r.genotype.normal, "skip_connect"));
+    CHECK(rows[i].entropy_normal == mean_entropy(r.weights.normal));
+    CHECK(rows[i].entropy_reduce == mean_entropy(r.weights.reduce));
+    CHECK(rows[i].entropy_reduce != rows[i].entropy_normal);
+    CHECK(rows[i].temperature == 1);
     CHECK(rows[i].images_per_second == r.images_per_second);
     CHECK(rows[i].images_per_second > 0);
     CHECK(rows[i].peak_bytes == r.peak_bytes);
@@ -92,11 +109,26 @@ TEST_CASE("genotypes.jsonl holds the alphas of each epoch to the bit") {
       for (const auto& v : row) values.push_back(v.get<float>());
     }
     CHECK(same_bits(Tensor::from(values, {5, 8}), t.alphas[i]));
+    const Tensor scores = softmax(cast(t.alphas[i], DType::kFloat64), 1);
+    std::vector<double> weights;
+    for (const auto& row : line["weights"]["normal"]) {
+      for (const auto& v : row) weights.push_back(v.get<double>());
+    }
+    CHECK(weights == scores.to_vector<double>());
     const CellGenotype& cell = t.reports[i].genotype.normal;
     CHECK(parse_genotype_json(line["genotype"].dump()) == t.reports[i].genotype);
     CHECK(line["skip_count"]["normal"] == count_op(cell, "skip_connect"));
     CHECK(line["op_counts"]["normal"][cell.edges[0].op] == count_op(cell, cell.edges[0].op));
   }
+}
+
+TEST_CASE("the entropy of a cell is the mean over its edges, of shares of each edge's weights") {
+  CHECK(mean_entropy({{0.125, 0.125, 0.125, 0.125}}) == Approx(std::log(4)));  // gates, divided
+  CHECK(mean_entropy({{0, 1, 0}, {0.5, 0.5, 0}}) == Approx(std::log(2) / 2));
+  CHECK(mean_entropy({{0.25, 0.75}}) == Approx(-0.25 * std::log(0.25) - 0.75 * std::log(0.75)));
+  CHECK(mean_entropy({{0, 0}, {1, 1}}) == Approx(std::log(2) / 2));
+  CHECK(mean_entropy({}) == 0);
+  CHECK(std::isnan(mean_entropy({{std::nan(""), 1}, {1, 1}})));
 }
 
 TEST_CASE("a summary tells what the run recorded") {
@@ -107,6 +139,11 @@ TEST_CASE("a summary tells what the run recorded") {
   CHECK(summary.epochs_planned == 2);
   CHECK(summary.steps_per_epoch == 4);
   CHECK(summary.alphas == 2 * 5 * 8);
+  for (const std::vector<SpaceEdge>& edges : {summary.edges.normal, summary.edges.reduce}) {
+    REQUIRE(edges.size() == 5);
+    CHECK((edges[3].from == 1 && edges[3].to == 3));
+    CHECK(std::ranges::equal(edges[4].candidates, darts_primitives()));
+  }
   CHECK(summary.epochs.size() == 2);
   CHECK(summary.state == RunSummary::State::kFinished);
   CHECK(summary.accuracies.value().search == t.result.search_accuracy);
@@ -145,6 +182,7 @@ TEST_CASE("a directory with anything in it is refused; --force replaces the run 
   std::set<std::string> files = foreign;
   files.insert({"metrics.csv",
                 "weights.safetensors",
+                "report.html",
                 "genotype.json.1-0.oche-tmp",
                 "ckpt/epoch-0012.safetensors",
                 "ckpt/step-00000007.safetensors",
@@ -193,7 +231,8 @@ TEST_CASE("a search that was ended early leaves a checkpoint of its last step") 
   CHECK(read_run(root.path()).state == RunSummary::State::kRunning);
   Recorder recorder(search, run, 3);
   const std::vector<std::string> written = run.finish(search, search.run(recorder));
-  CHECK(written == std::vector<std::string>{"ckpt/step-00000003.safetensors"});
+  CHECK(written == std::vector<std::string>{"ckpt/step-00000003.safetensors", "report.html"});
+  CHECK(contains(read_file(root.path() / "report.html"), "interrupted, 0 of 2 epochs"));
   const SafetensorsFile file = SafetensorsFile::open(root.path() / written[0]);
   CHECK(file.metadata().at("step") == "3");
   CHECK(file.metadata().at("adam_step") == "3");
@@ -212,7 +251,7 @@ TEST_CASE("malformed records are refused by file and line") {
   };
   CHECK(contains(refusal(""), "m.csv: line 1"));
   CHECK(contains(refusal("epoch,lr\n"), "'epoch,lr' is not the header"));
-  CHECK(contains(refusal(header + row + "1,2\n"), "m.csv: line 3: 2 fields; expected 13"));
+  CHECK(contains(refusal(header + row + "1,2\n"), "m.csv: line 3: 2 fields; expected 16"));
   CHECK(contains(refusal(header + "x" + row), "line 2, epoch: 'x1' is not a whole number"));
 
   const TemporaryDirectory root;
@@ -220,16 +259,25 @@ TEST_CASE("malformed records are refused by file and line") {
   append_to_file(root.path() / "metrics.csv", header);
   const fs::path events = root.path() / "events.jsonl";
   for (const auto& [line, expected] :
-       {std::pair{"[]", "line 1: expected an object"},
+       {std::pair<std::string, std::string>{"[]", "line 1: expected an object"},
         {R"({"type": "end"})", "line 1: schema: expected a whole number, found nothing"},
         {R"({"schema": 2, "type": "end"})", "line 1: schema 2; expected 1"},
         {R"({"schema": 1, "type": "end", "finished": 1})", "finished: expected true or false"},
         {R"({"schema": 18446744073709551615, "type": "end"})",
          "schema: 18446744073709551615 is too"},
         {R"({"schema": 1, "schema": 1})", "line 1"},
+        {kStart + R"(})", "line 1: edges, candidates: "},
+        {kStart + R"(, "edges": {"normal": [[0]]}, "candidates": {"normal": [["a"]]}})",
+         "edges, candidates"},
+        {kStart + R"(, "edges": {"normal": [[2, 2]]}, "candidates": {"normal": [["a"]]}})",
+         "edges: '[2,2]' is none"},
+        {kStart + R"(, "edges": {"normal": [[0, 2]]}, "candidates": {"normal": []}})",
+         "edges, candidates"},
+        {kStart + R"(, "edges": {"normal": []}, "candidates": {"normal": [["a"]]}})",
+         "candidates: more than edges"},
         {"{", "line 1"}}) {
     CAPTURE(line);
-    write_file_atomically(events, std::string(line) + "\n");
+    write_file_atomically(events, line + "\n");
     const std::string message = message_of<FormatError>([&] { read_run(root.path()); });
     CHECK(contains(message, "events.jsonl"));
     CHECK(contains(message, expected));

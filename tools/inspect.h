@@ -3,15 +3,11 @@
 
 #include <filesystem>
 #include <string>
-#include <string_view>
 
 #include "engine/safetensors.h"
 #include "nas/genotype.h"
-#include "nas/run_summary.h"
 
 namespace oche::tools {
-
-std::string_view name_of(nas::RunSummary::State state);
 
 void inspect_run(const std::filesystem::path& directory, bool as_json);
 void inspect_comparison(const std::filesystem::path& first,

@@ -70,19 +70,21 @@ Json to_json(const RunSummary& run, const std::vector<File>& files) {
 
 void print_epochs(const std::vector<EpochMetrics>& epochs) {
   if (epochs.empty()) return;
-  fmt::print("\n{:>6} {:>9} {:>18} {:>30} {:>11} {:>9}\n",
+  fmt::print("\n{:>6} {:>9} {:>18} {:>30} {:>11} {:>13} {:>9}\n",
              "epoch",
              "lr",
              "loss train/search",
              "accuracy train/search/derived",
              "skips n/r",
+             "entropy n/r",
              "images/s");
   const size_t first = epochs.size() > kRows ? epochs.size() - kRows : 0;
   if (first > 0) fmt::print("   ...\n");
   for (size_t i = first; i < epochs.size(); ++i) {
     const EpochMetrics& m = epochs[i];
     fmt::print(
-        "{:>6} {:>9.5f} {:>9.4f} {:>8.4f} {:>10.2f} % {:>6.2f} % {:>6.2f} % {:>7} {:>3} {:>9.1f}\n",
+        "{:>6} {:>9.5f} {:>9.4f} {:>8.4f} {:>10.2f} % {:>6.2f} % {:>6.2f} % {:>7} {:>3} {:>6.3f} "
+        "{:>6.3f} {:>9.1f}\n",
         m.epoch,
         m.lr,
         m.train_loss,
@@ -92,6 +94,8 @@ void print_epochs(const std::vector<EpochMetrics>& epochs) {
         100 * m.discrete_accuracy,
         m.skip_normal,
         m.skip_reduce,
+        m.entropy_normal,
+        m.entropy_reduce,
         m.images_per_second);
   }
 }
@@ -118,11 +122,6 @@ void print_text(const fs::path& directory, const RunSummary& run, const std::vec
 }
 
 }  // namespace
-
-std::string_view name_of(RunSummary::State state) {
-  constexpr std::string_view kNames[] = {"running or killed", "interrupted", "finished"};
-  return kNames[static_cast<int>(state)];
-}
 
 void inspect_run(const fs::path& directory, bool as_json) {
   const RunSummary run = nas::read_run(directory);

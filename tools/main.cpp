@@ -51,6 +51,7 @@ int main(int argc, char** argv) {
       add_methods(app, console),
       add_derive(app, console),
       add_inspect(app, console),
+      add_report(app, console),
       add_bench(app, console, {argv + std::min(argc, 2), argv + argc}),
       add_doctor(app, console),
       add_completion(app, console),

@@ -10,7 +10,7 @@ endfunction()
 # The run directory.
 oche(0 search ${SMALL} --threads 1 --out first)
 expect_exists(first/config.toml first/env.json first/metrics.csv first/events.jsonl first/genotypes.jsonl
-              first/genotype.json first/genotype.txt first/weights.safetensors
+              first/genotype.json first/genotype.txt first/weights.safetensors first/report.html
               first/ckpt/epoch-0001.safetensors first/ckpt/epoch-0002.safetensors)
 file(GLOB pictures ${WORK}/first/normal.* ${WORK}/first/reduce.*)
 list(LENGTH pictures count)
