@@ -88,6 +88,7 @@ TEST_CASE("so have those of each schedule and relaxation", "[parts]") {
     CHECK(four_steps(c, true) == four_steps(c, false));
   };
   check("weights first", [](SearchConfig& c) { c.order = "weights-first"; });
+  check("clipped alphas", [](SearchConfig& c) { c.alpha_grad_clip = 0.01; });
   check("resting alphas", [](SearchConfig& c) { c.alpha_from = 3; });
   check("soft Gumbel", [](SearchConfig& c) { c.relaxation = "gumbel-soft"; });
   check("hard Gumbel", [](SearchConfig& c) { c.relaxation = "gumbel-hard"; });
