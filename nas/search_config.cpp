@@ -153,6 +153,7 @@ void validate(const SearchConfig& c) {
   require(c.alpha_beta1 >= 0 && c.alpha_beta1 < 1, "alpha-beta1", c.alpha_beta1, "0 <= beta < 1");
   require(c.alpha_beta2 >= 0 && c.alpha_beta2 < 1, "alpha-beta2", c.alpha_beta2, "0 <= beta < 1");
   require(c.alpha_weight_decay >= 0, "alpha-weight-decay", c.alpha_weight_decay, "0 or more");
+  require(c.alpha_grad_clip >= 0, "alpha-grad-clip", c.alpha_grad_clip, "0 (no clipping) or more");
   require(c.alpha_init >= 0, "alpha-init", c.alpha_init, "0 or more");
   require(c.temperature > 0, "temperature", c.temperature, "a positive number");
   require(c.temperature_end > 0,

@@ -45,7 +45,8 @@ struct SearchConfig {
 
   // Alphas: Adam, constant rate.
   double alpha_lr = 3e-4, alpha_beta1 = 0.5, alpha_beta2 = 0.999, alpha_weight_decay = 1e-3;
-  double alpha_init = 1e-3;  // standard deviation
+  double alpha_grad_clip = 0;  // of one norm over all of them; 0: none
+  double alpha_init = 1e-3;    // standard deviation
 
   // From alphas to weights of candidates; the temperature goes evenly from first to last epoch.
   std::string relaxation = "softmax";

@@ -249,6 +249,17 @@ SearchState::WeightGradient SearchState::weight_gradient(const Batch& train, int
   return w;
 }
 
+void SearchState::move_alphas(const std::vector<Tensor>& gradients) {
+  std::vector<Tensor> g = gradients;
+  if (config_.alpha_grad_clip > 0) {
+    const NoGrad no_grad;
+    const Tensor factor =
+        clip_factor(squared_norm(arch.alphas(), g), config_.alpha_grad_clip);  // f64 (1)
+    for (Tensor& t : g) t = t * reshape(cast(factor, t.dtype()), {});
+  }
+  adam.step(g, slice(numbers_, 0, 1, 3), flag_);
+}
+
 void SearchState::alpha_step(const Batch& train, const Batch& validation, int64_t index) {
   if (alphas_rest_) {
     const NoGrad no_grad;
@@ -261,7 +272,7 @@ void SearchState::alpha_step(const Batch& train, const Batch& validation, int64_
   std::vector<Tensor> made = alpha.gradients;
   made.push_back(alpha.validation_loss);
   flag_non_finite(made, static_cast<int64_t>(Half::kAlpha), flag_);
-  adam.step(alpha.gradients, slice(numbers_, 0, 1, 3), flag_);
+  move_alphas(alpha.gradients);
   slice(losses_, 0, 0, 1).assign(reshape(alpha.validation_loss, {1}));
 }
 
@@ -274,7 +285,7 @@ void SearchState::weight_step(const Batch& train, int64_t index) {
   flag_non_finite(made, static_cast<int64_t>(Half::kWeights), flag_);
   const Tensor scale = clip_factor(squares, config_.grad_clip);
   if (!w.alphas.empty()) {
-    adam.step(w.alphas, slice(numbers_, 0, 1, 3), flag_);
+    move_alphas(w.alphas);
     slice(losses_, 0, 0, 1).assign(reshape(w.loss.detach(), {1}));
   }
   sgd.step(w.gradients, slice(numbers_, 0, 0, 1), scale, flag_);  // changes nothing if it throws

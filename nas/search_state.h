@@ -96,6 +96,7 @@ class SearchState {
   // What the first of them changes.
   std::vector<Tensor> moved_first();
   // The two halves of a step. They read nothing back, and update nothing once the flag is up.
+  void move_alphas(const std::vector<Tensor>& gradients);
   void alpha_step(const Batch& train, const Batch& validation, int64_t index);
   void weight_step(const Batch& train, int64_t index);
   void run_step(const Batch& train, const Batch& validation, int64_t index);

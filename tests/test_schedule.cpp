@@ -167,6 +167,37 @@ TEST_CASE("one level: one pass gives both gradients, at the weights and alphas b
   CHECK(static_cast<double>(macs) < 0.65 * static_cast<double>(mac_count() - start));
 }
 
+// Decay is not clipped, and small gradients are not made larger.
+TEST_CASE("the gradient of the alphas is clipped by one norm over all of them") {
+  const Batches b;
+  for (const char* gradient : {"first-order", "one-level"}) {
+    CAPTURE(gradient);
+    SearchConfig c = config(gradient);
+    const std::vector<Tensor> g = [&] {
+      SearchState s(c, 3, 10);
+      return gradients(s,
+                       std::string(gradient) == "one-level" ? b.train : b.validation,
+                       s.arch.alphas().tensors());
+    }();
+    const double norm = std::sqrt(dot(g[0], g[0]).item() + dot(g[1], g[1]).item());
+    for (const double limit : {0.01 * norm, 100 * norm}) {
+      CAPTURE(limit);
+      c.alpha_grad_clip = limit;
+      SearchState s(c, 3, 10);
+      s.step(b.train, b.validation, kRate, 0);
+      const double factor = std::min(1.0, limit / (norm + 1e-6));
+      for (size_t i = 0; i < 2; ++i) {  // the first moment is (1 - beta1) of what Adam was given
+        const Tensor before = SearchState(c, 3, 10).arch.alphas()[i].value.detach();
+        const Tensor given = g[i] * factor + before * c.alpha_weight_decay;
+        CHECK(difference(s.adam.first_moments()[i], given * (1 - c.alpha_beta1)) < 1e-14);
+      }
+    }
+  }
+  SearchConfig c = config();
+  c.alpha_grad_clip = -1;
+  CHECK(contains(message_of<std::invalid_argument>([&] { validate(c); }), "--alpha-grad-clip: -1"));
+}
+
 TEST_CASE("one level: all images train both") {
   SearchConfig c = config("one-level");
   c.dtype = DType::kFloat32;

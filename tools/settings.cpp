@@ -106,6 +106,7 @@ const Setting kSettings[] = {
     {"alphas.beta1", "alpha-beta1", "decay of Adam's first moment", &C::alpha_beta1},
     {"alphas.beta2", "alpha-beta2", "decay of Adam's second moment", &C::alpha_beta2},
     {"alphas.decay", "alpha-weight-decay", "L2 penalty on alphas", &C::alpha_weight_decay},
+    {"alphas.grad-clip", "alpha-grad-clip", "largest norm of their gradient; 0: none", &C::alpha_grad_clip},
     {"alphas.init", "alpha-init", "standard deviation of the first alphas", &C::alpha_init},
 
     {"relaxation.name", "relaxation", "how alphas become weights of candidates", &C::relaxation, part_names<nas::relaxation_names>},
