@@ -64,9 +64,11 @@ class NodeEdges : public Module {
  public:
   NodeEdges(int64_t edges, const Arguments& a, DType dtype) : spec_{1, 1, {}} {
     const auto candidates = static_cast<int64_t>(nas::darts_primitives().size());
+    const std::vector<std::string> primitives(nas::darts_primitives().begin(),
+                                              nas::darts_primitives().end());
     for (int64_t e = 0; e < edges; ++e) {
       const auto& mixed =
-          add_module<nas::MixedOp>(fmt::format("{}", e), a["c"], a["stride"], dtype);
+          add_module<nas::MixedOp>(fmt::format("{}", e), primitives, a["c"], a["stride"], dtype);
       CellEdge edge{.from = e, .to = 0, .stride = a["stride"]};
       for (int64_t k = 0; k < candidates; ++k) {
         if (!mixed.has_branch(k)) continue;
@@ -82,7 +84,7 @@ class NodeEdges : public Module {
     for (const nas::Primitive* p : primitives_) append(weights, p->weights());
     if (fuse) return mixed_cell(spec_, x0, x1, table, weights).y;
     return mixed_cell_composite(
-        spec_, x0, x1, table, weights, [](int64_t, const Tensor& t) { return batch_norm(t).y; });
+        spec_, x0, x1, table, weights, {[](int64_t, const Tensor& t) { return batch_norm(t).y; }});
   }
 
  private:
@@ -107,9 +109,11 @@ Compute node(int64_t edges, const Arguments& a, DType dtype) {
 
 // Within a network: after two cells of four concatenated nodes, whose channels a reduction doubles.
 Compute cell(const Arguments& a, DType dtype) {
+  static const nas::Space kSpace = nas::make_space("darts-cnn", 4);
   const bool reduction = a["reduction"] != 0;
   const int64_t before = 4 * (reduction ? (a["c"] + 1) / 2 : a["c"]);
-  const auto c = std::make_shared<nas::Cell>(nas::CellOptions{.channels_before_last = before,
+  const auto c = std::make_shared<nas::Cell>(nas::CellOptions{.space = &kSpace.normal,
+                                                              .channels_before_last = before,
                                                               .channels_last = before,
                                                               .channels = a["c"],
                                                               .reduction = reduction,

@@ -18,10 +18,18 @@
 
 namespace oche {
 
-enum class BranchKind { kMaxPool, kAveragePool, kIdentity, kFactorizedReduce, kSeparable };
+enum class BranchKind {
+  kMaxPool,
+  kAveragePool,
+  kIdentity,
+  kFactorizedReduce,
+  kSeparable,
+  kConvolution,
+  kNoise
+};
 
 // One candidate on an edge: (N, H, W, C) -> (N, H / stride, W / stride, C), rounded up.
-//   pools              3x3, normalised
+//   pools              3x3, normalised or not
 //   identity           stride 1 only
 //   factorized reduce  stride 2 only: relu, two 1x1 convolutions of stride 2, the second one a
 //   pixel
@@ -29,15 +37,18 @@ enum class BranchKind { kMaxPool, kAveragePool, kIdentity, kFactorizedReduce, kS
 //                      side by side, normalised
 //   separable          `blocks` times: relu, depthwise convolution, pointwise convolution,
 //                      normalised; the stride is that of the first block, `kernel` is odd
+//   convolution        relu, dense convolution of an odd `kernel`, normalised
+//   noise              standard normal numbers of the right shape, whatever the input
 struct Branch {
   BranchKind kind = BranchKind::kIdentity;
-  int64_t kernel = 3, dilation = 1, blocks = 1;  // of a separable one
+  int64_t kernel = 3, dilation = 1, blocks = 1;  // of a separable one or a convolution
+  bool normalised = true;                        // of a pool
   int64_t place = 0;                             // of its weight in the table, counted row-major
   std::string name = {};                         // in labels
 };
 // Its convolution weights, in this order: of a separable branch depthwise (kernel, kernel, 1, C)
 // and pointwise (1, 1, C, C), block after block; of a factorized reduce (1, 1, C, C / 2) and (1, 1,
-// C, C - C / 2).
+// C, C - C / 2); of a convolution (kernel, kernel, C, C).
 int64_t weight_count(const Branch& branch);
 // How often it normalises.
 int64_t norm_count(const Branch& branch);
@@ -81,15 +92,41 @@ class FullPrecision {
 int64_t weight_count(const MixedCellSpec& spec);
 int64_t norm_count(const MixedCellSpec& spec);
 
+// True iff the fused op can run the cell: it knows neither noise, nor dense convolutions, nor pools
+// without normalisation.
+bool has_fused(const MixedCellSpec& spec);
+
 // Normalises t, which is what the cell's (or branch's) i-th normalisation gets.
 using Normalise = std::function<Tensor(int64_t i, const Tensor& t)>;
+
+// What small ops leave to their caller.
+struct BranchContext {
+  Normalise normalise;
+  std::function<Tensor(const Shape&)> noise = {};  // needed where a branch is noise
+};
 
 // One branch in small ops. A factorized reduce may change the number of channels.
 Tensor branch_forward(const Branch& branch,
                       int64_t stride,
                       const Tensor& x,
                       std::span<const Tensor> weights,
-                      const Normalise& normalise);
+                      const BranchContext& context);
+
+// What happens around the branches of an edge, which is counted as in the spec.
+struct EdgeHooks {
+  // What the branches see of the state x that the edge comes from.
+  std::function<Tensor(const Tensor& x)> before;
+  // What becomes of a branch's result, before it is weighed.
+  std::function<Tensor(size_t edge, const Branch& branch, const Tensor& y)> branch;
+  // What becomes of the weighted sum of the edge, which is undefined where no branch runs;
+  // undefined: nothing.
+  std::function<Tensor(size_t edge, int64_t stride, const Tensor& x, const Tensor& sum)> after;
+};
+struct CellContext {
+  Normalise normalise;
+  std::function<Tensor(size_t edge, const Shape&)> noise = {};
+  const EdgeHooks* hooks = nullptr;
+};
 
 // The cell in small ops: x0, x1 (N, H, W, C), the table of the branches' weights, of any shape, ->
 // (N, H / stride, W / stride, multiplier * C). A node without a branch is zero. Labels name edge
@@ -99,7 +136,7 @@ Tensor mixed_cell_composite(const MixedCellSpec& spec,
                             const Tensor& x1,
                             const Tensor& table,
                             std::span<const Tensor> weights,
-                            const Normalise& normalise);
+                            const CellContext& context);
 
 // Of one normalisation, (C) each.
 struct NormMoments {

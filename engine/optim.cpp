@@ -71,6 +71,37 @@ kernels::SgdStep step_of(const SgdOptions& o) {
   return {.lr = 0, .momentum = o.momentum, .weight_decay = o.weight_decay, .nesterov = o.nesterov};
 }
 
+// In file order also within a tensor: a convolution weight (kh, kw, in, out) is read as (kh kw, in,
+// out) and summed as its transpose, OIHW. So another memory layout would sum the same numbers in
+// the same order.
+template <typename Kind>
+Tensor sum_of_squares(const ParameterSet<Kind>& parameters, const std::vector<Tensor>& tensors) {
+  ProfileScope profile(ProfileKind::kOp, "global_norm");
+  if (profile) profile.count(bytes_of(parameters, 1));
+  const std::vector<Tensor> dense = dense_gradients("global_norm", tensors, parameters);
+  if (dense.empty()) return Tensor::zeros({1}, DType::kFloat64);
+  const Tensor squares = Tensor::empty({1}, DType::kFloat64, parameters[0].value.device());
+  dispatch(parameters[0].value, [&]<typename T>(auto& ctx) {
+    std::vector<kernels::NormTensor<T>> list;
+    list.reserve(dense.size());
+    for (size_t i = 0; i < dense.size(); ++i) {
+      if (!dense[i]) continue;
+      const Shape& s = dense[i].shape();
+      const T* x = dense[i].data<T>();
+      if (parameters[i].layout == Layout::kConvWeight) {
+        list.push_back({s[0] * s[1], s[2], s[3], x});
+      } else {
+        list.push_back({dense[i].numel(), 1, 1, x});
+      }
+    }
+    const Tensor workspace =
+        Tensor::empty({kernels::squares_workspace<T>(list)}, DType::kFloat64, squares.device());
+    kernels::sum_squares<T>(
+        ctx, list, squares.mutable_data<double>(), workspace.mutable_data<double>());
+  });
+  return squares;
+}
+
 }  // namespace
 
 Sgd::Sgd(Weights weights, SgdOptions options)
@@ -176,34 +207,12 @@ double cosine_rate(double high, double low, int64_t epoch, int64_t epochs) {
                    2;
 }
 
-// In file order also within a tensor: a convolution weight (kh, kw, in, out) is read as (kh kw, in,
-// out) and summed as its transpose, OIHW. So another memory layout would sum the same numbers in
-// the same order.
 Tensor squared_norm(const Weights& weights, const std::vector<Tensor>& tensors) {
-  ProfileScope profile(ProfileKind::kOp, "global_norm");
-  if (profile) profile.count(bytes_of(weights, 1));
-  const std::vector<Tensor> dense = dense_gradients("global_norm", tensors, weights);
-  if (dense.empty()) return Tensor::zeros({1}, DType::kFloat64);
-  const Tensor squares = Tensor::empty({1}, DType::kFloat64, weights[0].value.device());
-  dispatch(weights[0].value, [&]<typename T>(auto& ctx) {
-    std::vector<kernels::NormTensor<T>> list;
-    list.reserve(dense.size());
-    for (size_t i = 0; i < dense.size(); ++i) {
-      if (!dense[i]) continue;
-      const Shape& s = dense[i].shape();
-      const T* x = dense[i].data<T>();
-      if (weights[i].layout == Layout::kConvWeight) {
-        list.push_back({s[0] * s[1], s[2], s[3], x});
-      } else {
-        list.push_back({dense[i].numel(), 1, 1, x});
-      }
-    }
-    const Tensor workspace =
-        Tensor::empty({kernels::squares_workspace<T>(list)}, DType::kFloat64, squares.device());
-    kernels::sum_squares<T>(
-        ctx, list, squares.mutable_data<double>(), workspace.mutable_data<double>());
-  });
-  return squares;
+  return sum_of_squares(weights, tensors);
+}
+
+Tensor squared_norm(const Alphas& alphas, const std::vector<Tensor>& tensors) {
+  return sum_of_squares(alphas, tensors);
 }
 
 double global_norm(const Weights& weights, const std::vector<Tensor>& tensors) {

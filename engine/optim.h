@@ -84,6 +84,7 @@ double cosine_rate(double high, double low, int64_t epoch, int64_t epochs);
 double global_norm(const Weights& weights, const std::vector<Tensor>& tensors);
 // Its square, f64 of shape (1), where the weights are.
 Tensor squared_norm(const Weights& weights, const std::vector<Tensor>& tensors);
+Tensor squared_norm(const Alphas& alphas, const std::vector<Tensor>& tensors);
 // The factor that brings a norm down to `limit`: min(1, limit / (norm + 1e-6)); 1 when limit is 0
 // (no clipping).
 double clip_factor(double norm, double limit);

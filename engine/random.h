@@ -22,7 +22,10 @@ enum class Purpose : uint32_t {
   kPatterns = 5,  // the generated data set
   kStratify = 6,  // subset and split
   kGumbel = 7,
-  kPerturb = 8,  // architecture or weight noise
+  kPerturb = 8,     // architecture or weight noise
+  kNoise = 9,       // a candidate that is noise
+  kOpDropout = 10,  // of whole candidates
+  kDropPath = 11,   // of whole edges
 };
 
 // Which pass of a step draws. The plus and minus passes of a finite difference share one.

@@ -13,6 +13,7 @@
 
 #include "engine/diagnose.h"
 #include "engine/error.h"
+#include "engine/json.h"
 #include "engine/tensor_file.h"
 
 namespace oche::nas {
@@ -20,12 +21,16 @@ namespace {
 
 constexpr std::string_view kSchema = "1";
 constexpr std::string_view kCellTypes[] = {"normal", "reduce"};  // the order of ArchParameters
-constexpr std::string_view kAlphaPrefixes[] = {"alpha/", "alphas_"};
+// How alphas and the betas of their edges are called, in files of ours and in others.
+struct Prefixes {
+  std::string_view alpha, beta;
+};
+constexpr Prefixes kPrefixes[] = {{"alpha/", "beta/"}, {"alphas_", "betas_"}};
 
 constexpr std::string_view kCheckpointKind = "oche-checkpoint";
 
-void describe(SafetensorsWriter& writer, std::string_view kind, const Search& search) {
-  const SearchConfig& c = search.config();
+void describe(SafetensorsWriter& writer, std::string_view kind, Search& search) {
+  const SearchConfig& c = search.stage_config();
   writer.set_metadata("kind", std::string(kind));
   writer.set_metadata("schema", std::string(kSchema));
   for (const auto& [key, value] : {std::pair{"layers", c.layers},
@@ -35,9 +40,11 @@ void describe(SafetensorsWriter& writer, std::string_view kind, const Search& se
                                    {"stem_multiplier", c.stem_multiplier}}) {
     writer.set_metadata(key, fmt::to_string(value));
   }
+  writer.set_metadata("space", to_json(search.state().space));
   writer.set_metadata("relaxation", c.relaxation);
   writer.set_metadata("decision", c.decision);
   writer.set_metadata("threshold", fmt::to_string(c.threshold));
+  writer.set_metadata("skips", fmt::to_string(c.skips));
   const Genotype genotype = search.genotype();
   if (has_text(genotype)) writer.set_metadata("genotype", to_text(genotype));
 }
@@ -65,10 +72,10 @@ bool holds(const SafetensorsFile& file, std::string_view prefix) {
 }
 
 // How the names of the alphas begin, if the file has any.
-std::optional<std::string> alpha_prefix(const SafetensorsFile& file) {
-  for (const std::string_view prefix : kAlphaPrefixes) {
+std::optional<Prefixes> alpha_prefixes(const SafetensorsFile& file) {
+  for (const Prefixes& prefixes : kPrefixes) {
     for (const std::string_view type : kCellTypes) {
-      if (file.find(std::string(prefix).append(type))) return std::string(prefix);
+      if (file.find(std::string(prefixes.alpha).append(type))) return prefixes;
     }
   }
   return std::nullopt;
@@ -80,16 +87,31 @@ std::optional<int64_t> steps_for(int64_t edges) {
   return edge_count(steps) == edges ? std::optional(steps) : std::nullopt;
 }
 
-Tensor read_alpha(const SafetensorsFile& file, const std::string& name) {
+// That of DARTS, with the steps that the rows of the array make.
+Space darts_space(const SafetensorsFile& file, const std::string& name) {
   const SafetensorsEntry& entry = file.at(name);
   const auto candidates = static_cast<int64_t>(darts_primitives().size());
-  if (entry.shape.size() != 2 || entry.shape[1] != candidates || !steps_for(entry.shape[0])) {
+  const std::optional<int64_t> steps =
+      entry.shape.size() == 2 ? steps_for(entry.shape[0]) : std::nullopt;
+  if (!steps || entry.shape[1] != candidates) {
     throw FormatError(fmt::format(
         "{}: array {} has shape {}; expected (edges, {}) with the 2, 5, 9, 14, ... edges of a cell",
         file.source(),
         quote(name),
         to_string(entry.shape),
         candidates));
+  }
+  return make_space("darts-cnn", *steps);
+}
+
+Tensor read_alpha(const SafetensorsFile& file, const std::string& name, const Shape& shape) {
+  const SafetensorsEntry& entry = file.at(name);
+  if (entry.shape != shape) {
+    throw FormatError(fmt::format("{}: array {} has shape {}; expected {}",
+                                  file.source(),
+                                  quote(name),
+                                  to_string(entry.shape),
+                                  to_string(shape)));
   }
   const DType dtype = entry.dtype == FileDtype::kF64 ? DType::kFloat64 : DType::kFloat32;
   const Tensor alpha = read_tensor(file, name, dtype);
@@ -107,8 +129,10 @@ void check_known(const SafetensorsFile& file, const std::string& prefix, Network
   for (const auto& [name, parameter] : network.named_parameters()) known.insert(prefix + name);
   if (prefix.empty()) {
     for (const auto& [name, tensor] : network.named_buffers()) known.insert(name);
-    for (const std::string_view type : kCellTypes)
+    for (const std::string_view type : kCellTypes) {
       known.insert(std::string("alphas_").append(type));
+      known.insert(std::string("betas_").append(type));
+    }
   }
   for (const SafetensorsEntry& entry : file.entries()) {
     const bool meant =
@@ -150,10 +174,15 @@ std::vector<StateTensor> tensors_of(SearchState& state) {
   }
   const Alphas alphas = state.arch.alphas();
   for (size_t i = 0; i < alphas.size(); ++i) {
-    const std::string type(kCellTypes[i]);
-    tensors.push_back({"alpha/" + type, alphas[i].value});
-    tensors.push_back({"adam_m/" + type, state.adam.first_moments()[i]});
-    tensors.push_back({"adam_v/" + type, state.adam.second_moments()[i]});
+    // "alphas_normal" is alpha/normal, with adam_m/normal; "betas_normal" beta/normal,
+    // adam_m/beta_normal.
+    const std::string& name = alphas.name(i);
+    const size_t bar = name.find('_');
+    const std::string kind = name.substr(0, bar - 1), type = name.substr(bar + 1);
+    const std::string moment = kind == "alpha" ? type : kind + "_" + type;
+    tensors.push_back({kind + "/" + type, alphas[i].value});
+    tensors.push_back({"adam_m/" + moment, state.adam.first_moments()[i]});
+    tensors.push_back({"adam_v/" + moment, state.adam.second_moments()[i]});
   }
   return tensors;
 }
@@ -184,12 +213,16 @@ void save_checkpoint(const std::filesystem::path& path,
   writer.set_metadata("config", config_toml);
   writer.set_metadata("seed", fmt::to_string(search.config().seed));
   const SearchProgress& p = search.progress();
+  writer.set_metadata("stage", fmt::to_string(search.stage()));
   writer.set_metadata("epoch", fmt::to_string(p.epochs));
   writer.set_metadata("step", fmt::to_string(p.steps));
   writer.set_metadata("train_loss_sum", fmt::to_string(p.train_loss));
   writer.set_metadata("search_loss_sum", fmt::to_string(p.validation_loss));
   writer.set_metadata("seconds", fmt::to_string(p.seconds));
   writer.set_metadata("peak_bytes", fmt::to_string(p.peak_bytes));
+  writer.set_metadata("stop_state", search.stopped().stop->state().dump());
+  if (search.stopped().ending)
+    writer.set_metadata("ending", to_json(*search.stopped().ending).dump());
   writer.set_metadata("adam_step", fmt::to_string(search.state().adam.steps()));
   for (const auto& [name, tensor, layout] : tensors_of(search.state())) {
     add_tensor(writer, name, tensor, layout);
@@ -211,7 +244,40 @@ SafetensorsFile open_checkpoint(const std::filesystem::path& path) {
   return file;
 }
 
+namespace {
+
+// A checkpoint of before there were stages is of the first.
+void restore_stage(Search& search, const SafetensorsFile& file) {
+  if (!file.metadata().contains("stage")) return;
+  const auto stage = metadata_number<int64_t>(file, "stage");
+  if (stage == search.stage()) return;
+  try {
+    search.begin_stage(stage, read_alphas(file).space);
+  } catch (const std::invalid_argument& e) {
+    throw FormatError(fmt::format("{}: {}", file.source(), e.what()));
+  }
+}
+
+// A checkpoint of before there were stops has nothing of them.
+void restore_stop(Search::Stopped& stopped, const SafetensorsFile& file) {
+  const auto read = [&](const char* key, const auto& take) {
+    const auto entry = file.metadata().find(key);
+    const std::string source = fmt::format("{}: metadata {}", file.source(), key);
+    if (entry != file.metadata().end()) take(parse_json(entry->second, source), source);
+  };
+  read("stop_state",
+       [&](const nlohmann::json& state, const std::string&) { stopped.stop->restore(state); });
+  stopped.ending.reset();
+  read("ending", [&](const nlohmann::json& ending, const std::string& source) {
+    stopped.ending = read_ending(ending, source);
+  });
+}
+
+}  // namespace
+
 void load_checkpoint(Search& search, const SafetensorsFile& file) {
+  restore_stage(search, file);
+  restore_stop(search.stopped(), file);
   const std::vector<StateTensor> tensors = tensors_of(search.state());
   for (const auto& [name, tensor, layout] : tensors) read_into(tensor, file, name, layout);
   if (tensors.size() != file.entries().size()) {
@@ -242,10 +308,10 @@ void save_weights(const std::filesystem::path& path, Search& search) {
   writer.write(path, Checksum::kSha256);
 }
 
-AlphaTables read_alphas(const SafetensorsFile& file) {
+SavedAlphas read_alphas(const SafetensorsFile& file) {
   check_ours(file);
-  const std::optional<std::string> prefix = alpha_prefix(file);
-  if (!prefix) {
+  const std::optional<Prefixes> prefixes = alpha_prefixes(file);
+  if (!prefixes) {
     const auto gradient = std::ranges::find_if(file.entries(), [](const SafetensorsEntry& entry) {
       return entry.name.ends_with("/alphas_normal") || entry.name.ends_with("/alphas_reduce");
     });
@@ -256,23 +322,23 @@ AlphaTables read_alphas(const SafetensorsFile& file) {
             ? "no alphas"
             : fmt::format("holds gradients of alphas ({}), no alphas", quote(gradient->name))));
   }
-  AlphaTables alphas{read_alpha(file, *prefix + "normal"), read_alpha(file, *prefix + "reduce")};
-  if (alphas.normal.shape() != alphas.reduce.shape()) {
-    throw FormatError(
-        fmt::format("{}: the alphas of the two cell types have shapes {} and {}; "
-                    "expected the same",
-                    file.source(),
-                    to_string(alphas.normal.shape()),
-                    to_string(alphas.reduce.shape())));
-  }
-  return alphas;
-}
-
-int64_t steps_of(const AlphaTables& alphas) {
-  const int64_t edges = alphas.normal.size(0);
-  if (const std::optional<int64_t> steps = steps_for(edges)) return *steps;
-  throw std::invalid_argument(
-      fmt::format("steps_of: no cell has {} edges; expected 2, 5, 9, 14, ...", edges));
+  const auto named = [](std::string_view prefix, std::string_view type) {
+    return std::string(prefix).append(type);
+  };
+  const auto space = file.metadata().find("space");
+  SavedAlphas saved{{},
+                    space == file.metadata().end()
+                        ? darts_space(file, named(prefixes->alpha, "normal"))
+                        : parse_space(space->second, file.source() + ": metadata space")};
+  const auto read = [&](std::string_view type, const CellSpace& cell, Tensor& alpha, Tensor& beta) {
+    if (cell.rows() == 0) return;
+    alpha = read_alpha(file, named(prefixes->alpha, type), {cell.rows(), cell.columns()});
+    const std::string name = named(prefixes->beta, type);
+    if (file.find(name)) beta = read_alpha(file, name, {cell.rows()});
+  };
+  read("normal", saved.space.normal, saved.tables.normal, saved.tables.normal_edges);
+  read("reduce", saved.space.reduce, saved.tables.reduce, saved.tables.reduce_edges);
+  return saved;
 }
 
 void load_initial_state(SearchState& state, const SafetensorsFile& file) {
@@ -287,9 +353,14 @@ void load_initial_state(SearchState& state, const SafetensorsFile& file) {
       buffers, [&](const NamedBuffer& b) { return file.find(buffer_prefix + b.name); });
   if (has_buffers) read_buffers(buffers, file, buffer_prefix);
   if (holds(file, "momentum/")) read_momentum(state.sgd, state.network.weights(), file);
-  if (const std::optional<std::string> alphas = alpha_prefix(file)) {
-    read_into(state.arch.normal(), file, *alphas + "normal");
-    read_into(state.arch.reduce(), file, *alphas + "reduce");
+  if (const std::optional<Prefixes> prefixes = alpha_prefixes(file)) {
+    const Alphas alphas = state.arch.alphas();
+    for (size_t i = 0; i < alphas.size(); ++i) {
+      const bool edges = alphas.name(i).starts_with("betas");
+      const std::string type = alphas.name(i).substr(alphas.name(i).find('_') + 1);
+      const std::string name = std::string(edges ? prefixes->beta : prefixes->alpha) + type;
+      if (!edges || file.find(name)) read_into(alphas[i].value, file, name);
+    }
   }
 }
 

@@ -13,12 +13,15 @@
 namespace oche::nas {
 
 // All that a search continues from, in one file with checksum: arrays w/NAME, buffer/NAME,
-// momentum/NAME, and alpha/T, adam_m/T, adam_v/T for the cell types T = normal, reduce. Metadata:
-// kind "oche-checkpoint", schema, sha256, config (the merged configuration, TOML), seed, what the
-// network has to be, what makes weights and a genotype of alphas, the genotype so far where it has
-// a text; and the SearchProgress: epoch (how many are complete), step, and of the epoch under way
-// train_loss_sum, search_loss_sum, seconds, peak_bytes; and adam_step. Random numbers and batches
-// are addressed by seed and step, so there is no generator to keep.
+// momentum/NAME, and alpha/T, adam_m/T, adam_v/T for the cell types T = normal, reduce, as far as
+// they are searched; where edges have weights of their own also beta/T, adam_m/beta_T,
+// adam_v/beta_T. Metadata: kind "oche-checkpoint", schema, sha256, config (the merged
+// configuration, TOML), seed, the stage and its space (JSON, see
+// space.h), what the network has to be, what makes
+// weights and a genotype of alphas, the genotype so far where it has a text; and the
+// SearchProgress: epoch (how many are complete), step, and of the epoch under way train_loss_sum,
+// search_loss_sum, seconds, peak_bytes; and adam_step. Random numbers and batches are addressed by
+// seed and step, so there is no generator to keep.
 void save_checkpoint(const std::filesystem::path& path,
                      Search& search,
                      const std::string& config_toml);
@@ -40,13 +43,16 @@ void save_weights(const std::filesystem::path& path, Search& search);
 template <typename T>
 T metadata_number(const SafetensorsFile& file, const std::string& key);
 
-// The alphas of a checkpoint or state file (alpha/normal, alpha/reduce) or of a plain array file
-// (alphas_normal, alphas_reduce), (edges, candidates) each, in the file's precision. Throws
-// FormatError where there are none, where they fit no cell, or are not finite, and for a damaged
-// file of ours.
-AlphaTables read_alphas(const SafetensorsFile& file);
-// Intermediate nodes of the cells that the tables describe; std::invalid_argument if there is none.
-int64_t steps_of(const AlphaTables& alphas);
+// The alphas of a checkpoint or state file (alpha/normal, alpha/reduce, beta/normal, beta/reduce)
+// or of a plain array file (alphas_normal, ...), in the file's precision, and their space: what the
+// metadata says, else that of DARTS with as many steps as the edges make. Throws FormatError where
+// there are none, where they do not fit the space, or are not finite, and for a damaged file of
+// ours.
+struct SavedAlphas {
+  AlphaTables tables;
+  Space space;
+};
+SavedAlphas read_alphas(const SafetensorsFile& file);
 
 // Overwrites weights with those of a checkpoint or state file (w/NAME) or a weight file (bare
 // names), and also buffers, momentum and alphas as far as the file holds them. Adam starts afresh.

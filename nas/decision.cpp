@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <functional>
 #include <stdexcept>
+#include <type_traits>
 
 #include "engine/autograd.h"
 #include "nas/named_parts.h"
@@ -14,7 +15,7 @@ namespace oche::nas {
 namespace {
 
 std::vector<Choice> without_none(std::vector<Choice> choices) {
-  std::erase_if(choices, [](const Choice& c) { return darts_primitives()[c.candidate] == kNone; });
+  std::erase_if(choices, [](const Choice& c) { return c.op == kNone; });
   return choices;
 }
 
@@ -30,6 +31,31 @@ std::vector<Choice> best_of_edges(const std::vector<Choice>& choices) {
 std::vector<Choice> first_two(std::vector<Choice> choices) {
   choices.resize(std::min<size_t>(choices.size(), 2));
   return choices;
+}
+
+// visit(choices, to): the candidates of the edges into each node, best first; those that score the
+// same by predecessor, then in the order of the candidates.
+template <typename Visit>
+void for_each_node(const std::vector<double>& scores, const CellSpace& space, const Visit& visit) {
+  for (size_t row = 0; row < space.edges.size();) {
+    const int to = space.edges[row].to;
+    std::vector<Choice> all;
+    for (; row < space.edges.size() && space.edges[row].to == to; ++row) {
+      const auto& [from, node, candidates] = space.edges[row];
+      for (size_t k = 0; k < candidates.size(); ++k)
+        all.push_back({from, candidates[k], scores[row * candidates.size() + k]});
+    }
+    std::ranges::stable_sort(all, std::ranges::greater(), &Choice::score);
+    visit(all, to);
+  }
+}
+
+// Where the score of a choice lies.
+size_t place_of(const CellSpace& space, const Choice& c, int to) {
+  const auto edge = std::ranges::find_if(
+      space.edges, [&](const SpaceEdge& e) { return e.from == c.from && e.to == to; });
+  const auto column = std::ranges::find(edge->candidates, c.op) - edge->candidates.begin();
+  return (edge - space.edges.begin()) * edge->candidates.size() + column;
 }
 
 class Top2 : public Decision {
@@ -71,13 +97,54 @@ class Threshold final : public Top2 {
   double threshold_;
 };
 
+class Progressive final : public Decision {
+ public:
+  explicit Progressive(int64_t skips) : skips_(skips) {}
+  std::string_view name() const override { return "progressive"; }
+
+ private:
+  std::vector<Choice> choose(const std::vector<Choice>& all) const override {
+    std::vector<Choice> best = best_of_edges(without_none(all));
+    const auto later = [](const Choice& a, const Choice& b) {
+      return a.score != b.score ? a.score > b.score : a.from > b.from;
+    };
+    std::ranges::stable_sort(best, later);
+    best = first_two(std::move(best));
+    std::ranges::sort(best, {}, &Choice::from);
+    return best;
+  }
+  void prepare(std::vector<double>& scores, const CellSpace& space, CellType type) const override {
+    if (type != CellType::kNormal) return;
+    for (;;) {
+      const std::vector<double*> skips = chosen_skips(scores, space);
+      if (std::ssize(skips) <= skips_) return;
+      **std::ranges::min_element(skips, {}, [](const double* score) { return *score; }) = 0;
+    }
+  }
+  // The scores of the skip connections that would be kept; those that are 0 already are not.
+  std::vector<double*> chosen_skips(std::vector<double>& scores, const CellSpace& space) const {
+    std::vector<double*> skips;
+    for_each_node(scores, space, [&](const std::vector<Choice>& all, int to) {
+      for (const Choice& c : choose(all)) {
+        if (c.op != kSkipConnect || c.score == 0) continue;
+        skips.push_back(&scores[place_of(space, c, to)]);
+      }
+    });
+    return skips;
+  }
+
+  int64_t skips_;
+};
+
 template <typename T>
-std::unique_ptr<Decision> make(const DecisionOptions&) {
-  return std::make_unique<T>();
-}
-template <>
-std::unique_ptr<Decision> make<Threshold>(const DecisionOptions& options) {
-  return std::make_unique<Threshold>(options.threshold);
+std::unique_ptr<Decision> make(const DecisionOptions& o) {
+  if constexpr (std::is_same_v<T, Threshold>) {
+    return std::make_unique<T>(o.threshold);
+  } else if constexpr (std::is_same_v<T, Progressive>) {
+    return std::make_unique<T>(o.skips);
+  } else {
+    return std::make_unique<T>();
+  }
 }
 struct Row {
   std::string_view name;
@@ -86,37 +153,43 @@ struct Row {
 constexpr Row kRows[] = {{"top2", make<Top2>},
                          {"top2-pairs", make<Top2Pairs>},
                          {"all-edges", make<AllEdges>},
-                         {"threshold", make<Threshold>}};
+                         {"threshold", make<Threshold>},
+                         {"progressive", make<Progressive>}};
 constexpr auto kNames = names_of(kRows);
 
-Mixture discrete_mixture(const CellGenotype& cell, int64_t steps, DType dtype) {
-  const auto candidates = static_cast<int64_t>(darts_primitives().size());
-  std::vector<double> weights(edge_count(steps) * candidates, 0);
+Mixture discrete_mixture(const CellGenotype& cell, const CellSpace& space, DType dtype) {
+  const int64_t columns = space.columns();
+  std::vector<double> weights(space.rows() * columns, 0);
   std::vector<bool> run(weights.size(), false);
   for (const GenotypeEdge& e : cell.edges) {
-    const auto op = std::find(darts_primitives().begin(), darts_primitives().end(), e.op);
-    if (op == darts_primitives().end() || e.to >= kCellInputs + steps) {
-      throw std::invalid_argument(
-          fmt::format("genotype edge ({}, {} -> {}) is not in a search space of {} steps",
-                      e.op,
-                      e.from,
-                      e.to,
-                      steps));
+    const auto edge = std::ranges::find_if(
+        space.edges, [&](const SpaceEdge& s) { return s.from == e.from && s.to == e.to; });
+    const auto column = edge == space.edges.end()
+                            ? columns
+                            : std::ranges::find(edge->candidates, e.op) - edge->candidates.begin();
+    if (column == columns) {
+      throw std::invalid_argument(fmt::format(
+          "genotype edge ({}, {} -> {}) is not in this search space", e.op, e.from, e.to));
     }
-    if (*op == kNone) continue;
-    const int64_t place =
-        (first_edge(e.to - kCellInputs) + e.from) * candidates + (op - darts_primitives().begin());
+    if (e.op == kNone) continue;
+    const int64_t place = (edge - space.edges.begin()) * columns + column;
     weights[place] = 1;
     run[place] = true;
   }
-  return {cast(Tensor::from(weights, {edge_count(steps), candidates}), dtype), run};
+  if (weights.empty()) return {};
+  return {cast(Tensor::from(weights, {space.rows(), columns}), dtype), run};
 }
 
 }  // namespace
 
-CellGenotype Decision::derive(const Tensor& scores, int64_t steps, int64_t multiplier) const {
-  const auto candidates = static_cast<int64_t>(darts_primitives().size());
-  const Shape expected{edge_count(steps), candidates};
+CellGenotype Decision::derive(const Tensor& scores,
+                              const CellSpace& space,
+                              int64_t steps,
+                              int64_t multiplier,
+                              CellType type) const {
+  const Shape expected{space.rows(), space.columns()};
+  CellGenotype cell;
+  if (space.rows() == 0) return cell;
   if (scores.shape() != expected) {
     throw std::invalid_argument(fmt::format("{}: scores have shape {}; expected {} for {} steps",
                                             name(),
@@ -125,25 +198,20 @@ CellGenotype Decision::derive(const Tensor& scores, int64_t steps, int64_t multi
                                             steps));
   }
   const NoGrad no_grad;
-  const std::vector<double> table = cast(scores, DType::kFloat64).to_vector<double>();
-  CellGenotype cell;
+  std::vector<double> table = cast(scores, DType::kFloat64).to_vector<double>();
+  prepare(table, space, type);
   std::vector<bool> is_there(kCellInputs + steps, !drops_empty_nodes());
   std::fill_n(is_there.begin(), kCellInputs, true);
-  for (int64_t node = 0; node < steps; ++node) {
-    const auto to = static_cast<int>(kCellInputs + node);
-    std::vector<Choice> all;
-    for (int from = 0; from < to; ++from) {
-      const double* row = table.data() + (first_edge(node) + from) * candidates;
-      for (int64_t k = 0; k < candidates; ++k)
-        all.push_back({from, static_cast<size_t>(k), row[k]});
-    }
-    std::ranges::stable_sort(all, std::ranges::greater(), &Choice::score);
+  for_each_node(table, space, [&](const std::vector<Choice>& all, int to) {
     for (const Choice& c : choose(all)) {
       if (!is_there[c.from]) continue;  // edges lead forwards: what is gone is known by now
-      cell.edges.push_back({std::string(darts_primitives()[c.candidate]), c.from, to});
+      cell.edges.push_back({std::string(c.op), c.from, to});
       is_there[to] = true;
     }
-    if (node >= steps - multiplier && is_there[to]) cell.concat.push_back(to);
+  });
+  for (auto to = static_cast<int>(kCellInputs + steps - multiplier); to < kCellInputs + steps;
+       ++to) {
+    if (is_there[to]) cell.concat.push_back(to);
   }
   if (cell.concat.empty()) cell.edges.clear();  // they lead nowhere
   return cell;
@@ -153,6 +221,10 @@ std::unique_ptr<Decision> make_decision(std::string_view name, const DecisionOpt
   if (!(options.threshold >= 0 && options.threshold <= 1)) {
     throw std::invalid_argument(fmt::format(
         "decision.threshold: {} is not allowed; expected a number from 0 to 1", options.threshold));
+  }
+  if (options.skips < 0) {
+    throw std::invalid_argument(
+        fmt::format("decision.skips: {} is not allowed; expected 0 or more", options.skips));
   }
   return find_named("decision", name, kRows).make(options);
 }
@@ -164,18 +236,27 @@ std::span<const std::string_view> decision_names() {
 Genotype derive(const Decision& decision,
                 const Relaxation& relaxation,
                 const AlphaTables& alphas,
-                int64_t steps,
+                const Space& space,
                 int64_t multiplier) {
   const NoGrad no_grad;
-  const auto cell = [&](const Tensor& alpha) {
-    return decision.derive(relaxation.scores(cast(alpha, DType::kFloat64)), steps, multiplier);
-  };
-  return {.normal = cell(alphas.normal), .reduce = cell(alphas.reduce)};
+  const auto cell =
+      [&](const Tensor& alpha, const Tensor& beta, const CellSpace& cell_space, CellType type) {
+        Tensor scores;
+        if (alpha) scores = relaxation.scores(cast(alpha, DType::kFloat64));
+        if (beta) {
+          const Tensor q = node_softmax(cast(beta, DType::kFloat64), cell_space.edges_into_nodes());
+          scores = scores * reshape(q, {q.numel(), 1});
+        }
+        return decision.derive(scores, cell_space, space.steps, multiplier, type);
+      };
+  return {.space = space.name,
+          .normal = cell(alphas.normal, alphas.normal_edges, space.normal, CellType::kNormal),
+          .reduce = cell(alphas.reduce, alphas.reduce_edges, space.reduce, CellType::kReduce)};
 }
 
-CellMixtures discrete_mixtures(const Genotype& genotype, int64_t steps, DType dtype) {
-  return {discrete_mixture(genotype.normal, steps, dtype),
-          discrete_mixture(genotype.reduce, steps, dtype)};
+CellMixtures discrete_mixtures(const Genotype& genotype, const Space& space, DType dtype) {
+  return {discrete_mixture(genotype.normal, space.normal, dtype),
+          discrete_mixture(genotype.reduce, space.reduce, dtype)};
 }
 
 }  // namespace oche::nas

@@ -15,21 +15,30 @@ namespace oche::nas {
 // One candidate of one edge into a node.
 struct Choice {
   int from;
-  size_t candidate;
+  std::string_view op;
   double score;
 };
+
+enum class CellType { kNormal, kReduce };
 
 class Decision {
  public:
   virtual ~Decision() = default;
   virtual std::string_view name() const = 0;
   // scores: (edges, candidates), of a cell of `steps` nodes of which the last `multiplier` make the
-  // output. Throws std::invalid_argument for another shape.
-  CellGenotype derive(const Tensor& scores, int64_t steps, int64_t multiplier) const;
+  // output. Throws std::invalid_argument for another shape. Of a cell without edges nothing is
+  // left.
+  CellGenotype derive(const Tensor& scores,
+                      const CellSpace& space,
+                      int64_t steps,
+                      int64_t multiplier,
+                      CellType type = CellType::kNormal) const;
 
  private:
+  // Changes scores, row by row of the space, before nodes choose.
+  virtual void prepare(std::vector<double>&, const CellSpace&, CellType) const {}
   // What one node keeps, best first. `all` are the candidates of its edges, best first; those that
-  // score the same by predecessor, then in the order of the primitives.
+  // score the same by predecessor, then in the order of the candidates.
   virtual std::vector<Choice> choose(const std::vector<Choice>& all) const = 0;
   // True iff nodes without edges go, from the output and from nodes behind them; else they are
   // zero.
@@ -38,6 +47,7 @@ class Decision {
 
 struct DecisionOptions {
   double threshold = 0.85;
+  int64_t skips = 2;
 };
 
 //   top2        of each node's edges the two best, each with its best candidate (DARTS,
@@ -49,22 +59,31 @@ struct DecisionOptions {
 //   threshold   top2, of which stays what scores at least options.threshold. Nodes without edges
 //               go, and with them what they alone led to; nothing may be left (Fair DARTS,
 //               arXiv:1911.12126, as in its code)
+//   progressive of each node's edges the two best, in order of their predecessors, each with its
+//   best
+//               candidate; of edges that score the same the later one. While a normal cell has more
+//               than options.skips skip connections, the one that scores least is taken for 0, and
+//               all is decided anew (P-DARTS, arXiv:1904.12760, as in its code)
 // `none` is kept by no rule, and competes in all-edges alone. Throws std::invalid_argument for
 // another name, naming them, and for options out of range.
 std::unique_ptr<Decision> make_decision(std::string_view name, const DecisionOptions& options = {});
 std::span<const std::string_view> decision_names();
 
+// (edges, candidates) for each type of cell, and (edges) where edges have weights of their own;
+// undefined where there are none.
 struct AlphaTables {
   Tensor normal, reduce;
+  Tensor normal_edges = {}, reduce_edges = {};
 };
-// Of both cells, by the relaxation's scores in float64.
+// Of both cells, by the relaxation's scores in float64, times the softmax of the edges' own weights
+// over the edges into a node.
 Genotype derive(const Decision& decision,
                 const Relaxation& relaxation,
                 const AlphaTables& alphas,
-                int64_t steps,
+                const Space& space,
                 int64_t multiplier);
 
 // Weight 1 for what the genotype kept; nothing else is run.
-CellMixtures discrete_mixtures(const Genotype& genotype, int64_t steps, DType dtype);
+CellMixtures discrete_mixtures(const Genotype& genotype, const Space& space, DType dtype);
 
 }  // namespace oche::nas

@@ -1,6 +1,7 @@
 // The edges under search and the weights of their candidates.
 #include "nas/edge_record.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/autograd.h"
@@ -11,6 +12,7 @@ namespace oche::nas {
 namespace {
 
 EdgeRows rows_of(const Relaxation& relaxation, const Tensor& alpha) {
+  if (!alpha) return {};
   const NoGrad no_grad;
   const std::vector<double> values =
       relaxation.scores(cast(alpha, DType::kFloat64)).to_vector<double>();
@@ -32,13 +34,24 @@ double entropy(const std::vector<double>& weights) {
 }  // namespace
 
 SearchedEdges searched_edges(const SearchConfig& config) {
-  const std::vector<std::string> names(darts_primitives().begin(), darts_primitives().end());
-  std::vector<SearchedEdge> edges;
-  for (int node = 0; node < config.steps; ++node) {
-    for (int from = 0; from < kCellInputs + node; ++from)
-      edges.push_back({from, kCellInputs + node, names});
+  const Space space = make_space(config.space, config.steps);
+  return {space.normal.edges, space.reduce.edges};
+}
+
+EdgeRows spread_rows(const EdgeRows& rows,
+                     const CellSpace& space,
+                     const std::vector<SpaceEdge>& all) {
+  EdgeRows spread;
+  for (size_t e = 0; e < rows.size(); ++e) {
+    const std::vector<std::string>& names = space.edges[e].candidates;
+    std::vector<double> row;
+    for (const std::string& name : all[e].candidates) {
+      const auto at = std::ranges::find(names, name) - names.begin();
+      row.push_back(at < std::ssize(names) ? rows[e][at] : std::nan(""));
+    }
+    spread.push_back(std::move(row));
   }
-  return {edges, edges};
+  return spread;
 }
 
 CandidateWeights candidate_weights(const SearchState& state) {

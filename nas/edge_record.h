@@ -9,15 +9,11 @@
 
 namespace oche::nas {
 
-struct SearchedEdge {
-  int from, to;                         // states as in a genotype
-  std::vector<std::string> candidates;  // names, in the order of the edge's row of alphas
-};
-
-// In the order of the rows; none of a cell type that has no alphas.
+// In the order of the rows of alphas; none of a cell type that has no alphas.
 struct SearchedEdges {
-  std::vector<SearchedEdge> normal, reduce;
+  std::vector<SpaceEdge> normal, reduce;
 };
+// Those that a search begins with; stages leave some of them.
 SearchedEdges searched_edges(const SearchConfig& config);
 
 // Numbers of one cell type: for each edge one for each of its candidates.
@@ -28,6 +24,12 @@ struct CandidateWeights {
   EdgeRows normal, reduce;
 };
 CandidateWeights candidate_weights(const SearchState& state);
+
+// Rows for the edges of `space`, once more for those of `all`, which has its edges and more
+// candidates on them: NaN for what is gone.
+EdgeRows spread_rows(const EdgeRows& rows,
+                     const CellSpace& space,
+                     const std::vector<SpaceEdge>& all);
 
 // The entropy in nats of each row divided by its sum, as the mean over the rows: 0 where each edge
 // has one candidate left, ln n where n of them weigh the same. A row without any weight counts as

@@ -3,18 +3,25 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "nas/edge.h"
 #include "nas/primitives.h"
 #include "nas/relaxation.h"
+#include "nas/space.h"
 
 namespace oche::nas {
 
-// The candidates of one edge, in the order of darts_primitives().
+// The candidates of one edge, in the order of its space.
 class MixedOp : public Module {
  public:
-  MixedOp(int64_t channels, int64_t stride, DType dtype);
+  MixedOp(const std::vector<std::string>& candidates,
+          int64_t channels,
+          int64_t stride,
+          DType dtype,
+          bool plain = false);
 
   // Candidate k; not for `none`, which has_branch() is false for.
   bool has_branch(size_t k) const { return branches_[k] != nullptr; }
@@ -25,20 +32,18 @@ class MixedOp : public Module {
 };
 
 struct CellOptions {
+  const CellSpace* space;  // outlives the cell
   int64_t steps = 4;       // intermediate nodes
   int64_t multiplier = 4;  // how many of the last nodes make the output
   int64_t channels_before_last, channels_last, channels;
   bool reduction = false, reduction_before = false;
-  bool fuse = true;                           // all edges run as one op
+  bool plain = false;                         // see Space
+  bool fuse = true;                           // all edges run as one op, where one can
   Precision precision = Precision::kFloat32;  // of a fused cell
+  int64_t channel_share = 1;                  // see edge_hooks()
+  std::string name = {};
+  uint64_t seed = 0;  // with the name, of what a pass draws
 };
-
-// Edges are numbered node after node, and within a node by predecessor: states 0 and 1 are the
-// preprocessed outputs of the two cells before, state 2 + i is node i.
-int64_t edge_count(int64_t steps);
-inline int64_t first_edge(int64_t node) {
-  return node * (node + 3) / 2;
-}
 
 class Cell : public Module {
  public:
@@ -47,8 +52,8 @@ class Cell : public Module {
   Tensor forward(const Tensor& before_last,
                  const Tensor& last,
                  const Mixture& mixture,
-                 const Pass& pass) const;
-  bool reduction() const { return options_.reduction; }
+                 const Pass& pass,
+                 const EdgeRates& rates = {}) const;
 
  private:
   // What a mixture runs of the edges, with all weights and normalisations in its order.
@@ -58,9 +63,15 @@ class Cell : public Module {
     std::vector<const BatchNorm2d*> norms;
   };
   Body body(const std::vector<bool>& run) const;
+  int64_t stride(const SpaceEdge& edge) const;
+  Tensor composite(const Body& body,
+                   const std::vector<Tensor>& inputs,
+                   const Mixture& mixture,
+                   const EdgeRates& rates,
+                   const Pass& pass) const;
 
-  CellOptions options_;
-  Block *preprocess_0_, *preprocess_1_;
+  const CellOptions options_;
+  Block *preprocess_0_ = nullptr, *preprocess_1_ = nullptr;  // absent in a plain cell
   std::vector<MixedOp*> edges_;
 };
 
@@ -68,10 +79,18 @@ struct NetworkOptions {
   int64_t image_channels = 3, classes = 10;
   int64_t layers = 8, channels = 16, steps = 4;
   int64_t multiplier = 4, stem_multiplier = 3;
+  Space space = make_space("darts-cnn", steps);
   bool fuse = true;  // see CellOptions
   Precision precision = Precision::kFloat32;
+  int64_t channel_share = 1;
+  uint64_t seed = 0;
   DType dtype = DType::kFloat32;
 };
+
+// Cell i of a network is one that halves height and width and doubles the channels.
+inline bool is_reduction(int64_t i, int64_t layers) {
+  return i == layers / 3 || i == 2 * layers / 3;
+}
 
 struct CellMixtures {
   Mixture normal, reduce;
@@ -91,28 +110,56 @@ class Network : public Module {
   const NetworkOptions& options() const { return options_; }
   Weights weights() { return Weights(named_parameters()); }
   size_t cell_count() const { return cells_.size(); }
-  bool is_reduction(size_t cell) const { return cells_[cell]->reduction(); }
+  bool is_reduction(size_t cell) const { return cells_[cell].reduction; }
+  // Of the passes from now on.
+  void set_rates(const EdgeRates& rates) { rates_ = rates; }
+  const EdgeRates& rates() const { return rates_; }
 
  private:
-  NetworkOptions options_;
+  struct Stage {  // one of the two
+    const Cell* cell;
+    const Block* fixed;
+    bool reduction;
+  };
+  Tensor run(const Stage& stage,
+             const Tensor& before_last,
+             const Tensor& last,
+             const CellMixtures& mixtures,
+             const Pass& pass) const;
+
+  const NetworkOptions options_;
+  EdgeRates rates_;
   Conv2d& stem_;
   BatchNorm2d& stem_norm_;
-  std::vector<Cell*> cells_;
+  std::vector<Stage> cells_;
+  BatchNorm2d* last_norm_ = nullptr;  // of a plain network
   Linear* classifier_;
 };
 
-// The architecture parameters of a network: (edges, candidates) for each cell type.
+struct ArchOptions {
+  double deviation = 1e-3;    // of N(0, 1) that everything is drawn from
+  bool edge_weights = false;  // also of edges
+  uint64_t seed = 0;
+  DType dtype = DType::kFloat32;
+};
+// The architecture parameters of a space: for each type of cell that has edges alphas (edges,
+// candidates), and betas (edges) where edges have weights of their own.
 class ArchParameters : public Module {
  public:
-  // Drawn from deviation * N(0, 1) (DARTS: 1e-3).
-  ArchParameters(int64_t steps, double deviation, uint64_t seed, DType dtype);
+  ArchParameters(const Space& space, const ArchOptions& options);
 
-  const Tensor& normal() const { return normal_.value; }
-  const Tensor& reduce() const { return reduce_.value; }
-  Alphas alphas() { return Alphas(named_parameters()); }  // alphas_normal, alphas_reduce
+  // Undefined where there are none.
+  const Tensor& normal() const { return value(normal_); }
+  const Tensor& reduce() const { return value(reduce_); }
+  const Tensor& normal_edges() const { return value(normal_edges_); }
+  const Tensor& reduce_edges() const { return value(reduce_edges_); }
+  // alphas_normal, alphas_reduce, betas_normal, betas_reduce, as far as there are.
+  Alphas alphas() { return Alphas(named_parameters()); }
 
  private:
-  Parameter &normal_, &reduce_;
+  static const Tensor& value(const Parameter* p);
+
+  const Parameter *normal_, *reduce_, *normal_edges_, *reduce_edges_;
 };
 
 }  // namespace oche::nas

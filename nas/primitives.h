@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -42,23 +43,26 @@ class Primitive : public Block {
 };
 
 // none, max_pool_3x3, avg_pool_3x3, skip_connect, sep_conv_3x3, sep_conv_5x5, dil_conv_3x3,
-// dil_conv_5x5: the order of the columns of alpha.
+// dil_conv_5x5: the columns of alpha in the space of DARTS.
 std::span<const std::string_view> darts_primitives();
-// The one that takes the most memory and time.
-int64_t costliest_candidate();
-inline constexpr std::string_view kNone = "none";
+inline constexpr std::string_view kNone = "none", kSkipConnect = "skip_connect";
 
-// Throws std::invalid_argument naming the known ones for an unknown name. `none` is not a module: a
-// mixed op leaves it out.
-std::unique_ptr<Primitive> make_primitive(std::string_view name,
-                                          int64_t channels,
-                                          int64_t stride,
-                                          DType dtype);
+// What a primitive computes: one of DARTS', or nor_conv_1x1, nor_conv_3x3 (NAS-Bench-201) or noise
+// (RobustDARTS). In a plain cell pools are not normalised. nullopt for `none`, which is never run,
+// and for a name that is not known.
+std::optional<Branch> primitive_branch(std::string_view name, int64_t stride, bool plain = false);
+bool is_primitive(std::string_view name);
+// How many weights its convolutions have.
+int64_t branch_weights(const Branch& branch, int64_t in, int64_t out);
 
-// Relu, 1x1 convolution, batch normalisation: (N, H, W, in) -> (N, H, W, out).
+// Throws std::invalid_argument naming the known ones for an unknown name and for `none`.
+std::unique_ptr<Primitive> make_primitive(
+    std::string_view name, int64_t channels, int64_t stride, DType dtype, bool plain = false);
+
+// Relu, convolution, batch normalisation: (N, H, W, in) -> (N, H / stride, W / stride, out).
 class ReluConvBn : public Block {
  public:
-  ReluConvBn(int64_t in, int64_t out, DType dtype);
+  ReluConvBn(int64_t in, int64_t out, DType dtype, int64_t kernel = 1, int64_t stride = 1);
   Tensor forward(const Tensor& x, const Pass& pass) const override;
 
  private:
@@ -72,6 +76,19 @@ class ReluConvBn : public Block {
 class FactorizedReduce : public Primitive {
  public:
   FactorizedReduce(int64_t in, int64_t out, DType dtype);
+};
+
+// The reduction of NAS-Bench-201 (arXiv:2001.00326, sec. 2.1): two 3x3 blocks, the first of stride
+// 2, beside the mean of 2x2 pixels and a pointwise convolution; an odd side ends with zeros there.
+// (N, H, W, in) -> (N, (H+1)/2, (W+1)/2, out).
+class ResidualReduction : public Block {
+ public:
+  ResidualReduction(int64_t in, int64_t out, DType dtype);
+  Tensor forward(const Tensor& x, const Pass& pass) const override;
+
+ private:
+  ReluConvBn &first_, &second_;
+  Conv2d& shortcut_;
 };
 
 }  // namespace oche::nas

@@ -16,12 +16,9 @@ std::vector<bool> all_of(const Tensor& alpha) {
 Tensor gumbel_noise(const Tensor& like, const RandomAddress& at) {
   Tensor noise = Tensor::empty(like.shape(), like.dtype(), like.device());
   if (DryRun::active()) return noise;
+  const auto counter = random_counter(at.step, at.phase, at.step_at);
   dispatch(noise, [&]<typename T>(auto& ctx) {
-    kernels::fill_gumbel<T>(ctx,
-                            at.key,
-                            random_counter(at.step, at.phase, at.step_at),
-                            noise.numel(),
-                            noise.mutable_data<T>());
+    kernels::fill_gumbel<T>(ctx, at.key, counter, noise.numel(), noise.mutable_data<T>());
   });
   return noise;
 }
@@ -42,6 +39,7 @@ class Sigmoid final : public Relaxation {
     return {sigmoid(alpha), all_of(alpha)};
   }
   Tensor scores(const Tensor& alpha) const override { return sigmoid(alpha); }
+  bool simplex_rows() const override { return false; }
 };
 
 class GumbelSoft : public Relaxation {
@@ -98,9 +96,10 @@ Tensor straight_through(const Tensor& hard, const Tensor& soft) {
   return hard + (soft - soft.detach());
 }
 
-RowMaxima row_maxima(const Tensor& x, int64_t in_dry_run) {
+RowMaxima row_maxima(const Tensor& x, const std::vector<int64_t>& in_dry_run) {
   const int64_t rows = x.size(0), columns = x.size(1);
-  std::vector<int64_t> largest(rows, in_dry_run);
+  std::vector<int64_t> largest = in_dry_run;
+  largest.resize(rows);
   if (!DryRun::active()) largest = max(x.detach(), 1).indices.to_vector<int64_t>();
   std::vector<double> ones(rows * columns, 0);
   std::vector<bool> where(rows * columns, false);
@@ -113,6 +112,16 @@ RowMaxima row_maxima(const Tensor& x, int64_t in_dry_run) {
 
 Mixture softmax_mixture(const Tensor& alpha) {
   return {softmax(alpha, 1), all_of(alpha)};
+}
+
+Tensor random_normal(const Shape& shape, DType dtype, const RandomAddress& at) {
+  Tensor numbers = Tensor::empty(shape, dtype);
+  if (DryRun::active()) return numbers;
+  const auto counter = random_counter(at.step, at.phase, at.step_at);
+  dispatch(numbers, [&]<typename T>(auto& ctx) {
+    kernels::fill_normal<T>(ctx, at.key, counter, numbers.numel(), 0, 1, numbers.mutable_data<T>());
+  });
+  return numbers;
 }
 
 }  // namespace oche::nas

@@ -14,15 +14,16 @@ namespace oche::nas {
 // What a mixed op multiplies its candidates with. A candidate outside the mask is not run and gets
 // no gradient; a weight that happens to be 0 means nothing special.
 struct Mixture {
-  Tensor weights;         // (edges, candidates)
-  std::vector<bool> run;  // the mask, same order
+  Tensor weights;            // (edges, candidates)
+  std::vector<bool> run;     // the mask, same order
+  Tensor edge_weights = {};  // (edges), factors of whole edges; undefined: 1
 };
 
 // What a relaxation may look at besides the alphas.
 struct MixtureInput {
-  Tensor temperature;   // shape (), of the alphas' dtype; undefined: 1
-  RandomAddress noise;  // of this table in this pass
-  int64_t costliest;    // the candidate that a dry run takes for drawn
+  Tensor temperature;                   // shape (), of the alphas' dtype; undefined: 1
+  RandomAddress noise;                  // of this table in this pass
+  std::vector<int64_t> costliest = {};  // of each edge the candidate that a dry run takes for drawn
 };
 
 class Relaxation {
@@ -34,6 +35,8 @@ class Relaxation {
   // What decisions compare, within an edge and between edges: weights without noise at temperature
   // 1, same shape.
   virtual Tensor scores(const Tensor& alpha) const = 0;
+  // An edge's weights are not negative and sum to 1.
+  virtual bool simplex_rows() const { return true; }
   // Weights that are not what the gradient goes through: that is nobody's derivative, and has none.
   virtual bool straight_through() const { return false; }
   // The mask is drawn anew in each pass, on the host.
@@ -58,8 +61,12 @@ struct RowMaxima {
   Tensor one_hot;
   std::vector<bool> where;
 };
-RowMaxima row_maxima(const Tensor& x, int64_t in_dry_run = 0);
+// In a dry run at the columns `in_dry_run`.
+RowMaxima row_maxima(const Tensor& x, const std::vector<int64_t>& in_dry_run = {});
 
 Mixture softmax_mixture(const Tensor& alpha);
+
+// Standard normal numbers.
+Tensor random_normal(const Shape& shape, DType dtype, const RandomAddress& at);
 
 }  // namespace oche::nas

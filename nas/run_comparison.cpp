@@ -29,7 +29,8 @@ Tensor parse_table(const json& rows, const std::string& place) {
       values.push_back(value.get<double>());
     }
   }
-  if (values.empty()) throw FormatError(fmt::format("{}: alphas: an empty table", place));
+  if (values.empty() && rows.empty()) return {};  // this type of cell is not searched
+  if (values.empty()) throw FormatError(fmt::format("{}: alphas: empty rows", place));
   const auto edges = static_cast<int64_t>(rows.size());
   return Tensor::from(values, {edges, static_cast<int64_t>(values.size()) / edges});
 }
@@ -38,6 +39,8 @@ EpochArchitecture parse_architecture(std::string_view line, const std::string& p
   const json object = parse_json(line, place);
   try {
     const json& alphas = object.at("alphas");
+    if (alphas.at("normal").empty())
+      throw FormatError(fmt::format("{}: alphas: normal: no edges", place));
     return {.epoch = object.at("epoch").get<int64_t>(),
             .alphas = {parse_table(alphas.at("normal"), place),
                        parse_table(alphas.at("reduce"), place)},
@@ -81,7 +84,7 @@ EdgeComparison compare_edges(const CellGenotype& first, const CellGenotype& seco
 }
 
 std::optional<AlphaDistance> alpha_distance(const Tensor& first, const Tensor& second) {
-  if (first.shape() != second.shape()) return std::nullopt;
+  if (!first || !second || first.shape() != second.shape()) return std::nullopt;
   const std::vector<double> a = first.to_vector<double>(), b = second.to_vector<double>();
   std::vector<double> difference;
   double largest = 0;

@@ -53,6 +53,7 @@ std::string rows_json(const EdgeRows& table) {
 }
 
 std::string alpha_json(const Tensor& alpha) {
+  if (!alpha) return "[]";
   const NoGrad no_grad;
   const std::vector<double> values = cast(alpha, DType::kFloat64).to_vector<double>();
   EdgeRows rows;
@@ -67,8 +68,11 @@ std::string op_counts_json(const CellGenotype& cell) {
   return json(counts).dump();
 }
 
-std::string genotype_line(const ArchParameters& arch, const EpochReport& report) {
+std::string genotype_line(Search& search, const EpochReport& report) {
   const Genotype& g = report.genotype;
+  const ArchParameters& arch = search.state().arch;
+  const Space& space = search.state().space;
+  const SearchedEdges all = searched_edges(search.config());
   return fmt::format(
       R"({{"schema":{},"epoch":{},"alphas":{{"normal":{},"reduce":{}}},)"
       R"("weights":{{"normal":{},"reduce":{}}},)"
@@ -79,8 +83,8 @@ std::string genotype_line(const ArchParameters& arch, const EpochReport& report)
       report.epoch + 1,
       alpha_json(arch.normal()),
       alpha_json(arch.reduce()),
-      rows_json(report.weights.normal),
-      rows_json(report.weights.reduce),
+      rows_json(spread_rows(report.weights.normal, space.normal, all.normal)),
+      rows_json(spread_rows(report.weights.reduce, space.reduce, all.reduce)),
       op_counts_json(g.normal),
       op_counts_json(g.reduce),
       count_op(g.normal, "skip_connect"),
@@ -151,7 +155,7 @@ void RunRecord::start(Search& search) const {
   for (const auto& [cell, of_cell] :
        {std::pair("normal", &edges.normal), {"reduce", &edges.reduce}}) {
     json ends = json::array(), candidates = json::array();
-    for (const SearchedEdge& edge : *of_cell) {
+    for (const SpaceEdge& edge : *of_cell) {
       ends.push_back({edge.from, edge.to});
       candidates.push_back(edge.candidates);
     }
@@ -165,13 +169,14 @@ void RunRecord::start(Search& search) const {
 
 void RunRecord::epoch(Search& search, const EpochReport& report) const {
   const EpochMetrics metrics = metrics_of(report);
-  append_to_file(genotypes_, genotype_line(search.state().arch, report));
+  append_to_file(genotypes_, genotype_line(search, report));
   append_to_file(metrics_, csv_row(metrics));
   json line = event("epoch");
   for (const MetricColumn& column : metric_columns()) {
     std::visit([&](auto member) { line[std::string(column.name)] = metrics.*member; },
                column.member);
   }
+  if (report.eigenvalue) line["alpha_eigenvalue"] = *report.eigenvalue;
   append_line(events_, line);
 }
 
@@ -179,6 +184,11 @@ void RunRecord::end(const Search& search, const SearchResult& result) const {
   json end = event("end");
   end["finished"] = result.finished;
   end["steps"] = search.progress().steps;
+  if (result.ending) {
+    end["ended_by"] = search.config().stop;
+    end["reason"] = result.ending->reason;
+    end["genotype_of_epoch"] = result.ending->epoch + 1;
+  }
   if (result.finished) {
     end["train_accuracy"] = result.train_accuracy;
     end["search_accuracy"] = result.search_accuracy;

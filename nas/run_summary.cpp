@@ -34,8 +34,8 @@ class Event {
   double number(const char* key) const { return member(key, "a number", &json::is_number); }
   bool truth(const char* key) const { return member(key, "true or false", &json::is_boolean); }
   // "edges" and "candidates" of one type of cell, which go together.
-  std::vector<SearchedEdge> searched_edges(const char* cell) const {
-    std::vector<SearchedEdge> edges;
+  std::vector<SpaceEdge> searched_edges(const char* cell) const {
+    std::vector<SpaceEdge> edges;
     try {
       const json &ends = object_.at("edges").at(cell),
                  &candidates = object_.at("candidates").at(cell);

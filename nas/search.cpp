@@ -11,7 +11,10 @@
 #include "engine/autograd.h"
 #include "engine/diagnose.h"
 #include "engine/error.h"
+#include "engine/lanczos.h"
+#include "nas/alpha_hessian.h"
 #include "nas/data/split.h"
+#include "nas/stages.h"
 
 namespace oche::nas {
 namespace {
@@ -42,6 +45,11 @@ double linear(double first, double last, int64_t epoch, int64_t epochs) {
   return first + (last - first) * static_cast<double>(epoch) / static_cast<double>(epochs - 1);
 }
 
+// From `first` in epoch 0 towards `end`, where the epoch behind the last one would be.
+double towards(double first, double end, int64_t epoch, int64_t epochs) {
+  return first + (end - first) * static_cast<double>(epoch) / static_cast<double>(epochs);
+}
+
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
@@ -68,12 +76,60 @@ Split split(const SearchConfig& c, const Dataset& set) {
 
 Search::Search(const SearchConfig& config, const Dataset& images)
     : config_(checked(config)),
+      stages_(stage_count(config)),
+      stage_config_(nas::stage_config(config, 0)),
       images_(images),
       train_images_(split(config, images).train),
       search_images_(split(config, images).search),
-      decision_(make_decision(config.decision, {.threshold = config.threshold})),
-      state_(config, images.channels, images.classes) {
+      decision_(
+          make_decision(config.decision, {.threshold = config.threshold, .skips = config.skips})),
+      state_(std::make_unique<SearchState>(stage_config_, images.channels, images.classes)),
+      stopped_{make_stop(config.stop, stop_options(config)), {}} {
   continue_from({});
+}
+
+void Search::begin_stage(int64_t index, Space space) {
+  if (index < 0 || index >= stages_) {
+    throw std::invalid_argument(
+        fmt::format("no stage {} of a search in {} stages", index + 1, stages_));
+  }
+  if (!is_left_of(
+          space, make_space(config_.space, config_.steps), stage_candidates(config_, index)))
+    throw std::invalid_argument(
+        fmt::format("the space is not what stage {} may leave of {}", index + 1, config_.space));
+  const bool graphs = state_->uses_graphs();
+  state_.reset();  // two of them may not fit
+  release_unused_memory();
+  stage_ = index;
+  stage_config_ = nas::stage_config(config_, index);
+  state_ = std::make_unique<SearchState>(
+      stage_config_, std::move(space), images_.channels, images_.classes);
+  state_->use_graphs(graphs);
+}
+
+void Search::next_stage() {
+  const int64_t next = stage_ + 1, left = stage_candidates(config_, next);
+  const SearchState& s = *state_;
+  const auto shrink = [&](const CellSpace& cell, const Tensor& alpha) {
+    return alpha ? shrunk(cell, s.relaxation().scores(cast(alpha, DType::kFloat64)), left) : cell;
+  };
+  Space space = s.space;
+  space.normal = shrink(space.normal, s.arch.normal());
+  space.reduce = shrink(space.reduce, s.arch.reduce());
+  begin_stage(next, std::move(space));
+}
+
+void Search::set_epoch() {
+  const SearchConfig& c = stage_config_;
+  // After the last one what it had still holds.
+  const int64_t next = stopped_.ending ? progress_.epochs - 1 : progress_.epochs;
+  const int64_t epoch = std::min(next - stage_ * c.epochs, c.epochs - 1);
+  state_->rest_alphas(epoch < c.alpha_from);
+  state_->set_temperature(linear(c.temperature, c.temperature_end, epoch, c.epochs));
+  state_->set_radius(towards(c.perturb_radius, c.perturb_radius_end, epoch, c.epochs));
+  state_->set_edge_rates({.skip_dropout = skip_dropout_at(c, epoch),
+                          .op_dropout = c.op_dropout,
+                          .drop_path = c.drop_path});
 }
 
 int64_t Search::steps_per_epoch() const {
@@ -96,14 +152,12 @@ void Search::continue_from(const SearchProgress& p) {
   if (!one_level(config_))
     search_feed_.emplace(images_, search_images_, loader_options(config_, "search", p.steps));
   progress_ = p;
+  set_epoch();
 }
 
 Genotype Search::genotype() const {
-  return derive(*decision_,
-                state_.relaxation(),
-                {state_.arch.normal(), state_.arch.reduce()},
-                config_.steps,
-                config_.multiplier);
+  return derive(
+      *decision_, state_->relaxation(), state_->alphas(), state_->space, config_.multiplier);
 }
 
 Pass Search::last_pass() const {
@@ -112,17 +166,22 @@ Pass Search::last_pass() const {
 
 SearchResult Search::run(SearchObserver& observer) {
   bool finished = true;
-  while (finished && progress_.epochs < config_.epochs) finished = run_epoch(observer);
-  SearchResult result{.genotype = genotype(),
+  while (finished && !stopped_.ending && progress_.epochs < config_.epochs) {
+    if (progress_.epochs >= (stage_ + 1) * stage_config_.epochs) next_stage();
+    finished = run_epoch(observer);
+  }
+  const std::optional<Ending>& ending = stopped_.ending;
+  SearchResult result{.genotype = ending ? ending->genotype : genotype(),
                       .train_accuracy = 0,
                       .search_accuracy = 0,
                       .discrete_accuracy = 0,
-                      .finished = finished};
+                      .finished = finished,
+                      .ending = ending};
   if (finished) {
-    result.train_accuracy = accuracy(train_images_, state_.mixtures(last_pass()));
-    result.search_accuracy = accuracy(search_images_, state_.mixtures(last_pass()));
+    result.train_accuracy = accuracy(train_images_, state_->mixtures(last_pass()));
+    result.search_accuracy = accuracy(search_images_, state_->mixtures(last_pass()));
     result.discrete_accuracy =
-        accuracy(search_images_, discrete_mixtures(result.genotype, config_.steps, config_.dtype));
+        accuracy(search_images_, discrete_mixtures(result.genotype, state_->space, config_.dtype));
   }
   return result;
 }
@@ -134,17 +193,15 @@ bool Search::run_epoch(SearchObserver& observer) {
   const auto seconds = [&] { return seconds_before + seconds_since(start); };
   reset_peak_memory();
   const int64_t epoch = p.epochs, steps = steps_per_epoch();
-  const double lr = cosine_rate(config_.lr, config_.lr_min, epoch, config_.epochs);
-  state_.rest_alphas(epoch < config_.alpha_from);
-  const double temperature =
-      linear(config_.temperature, config_.temperature_end, epoch, config_.epochs);
-  state_.set_temperature(temperature);
+  const double lr = cosine_rate(
+      config_.lr, config_.lr_min, epoch - stage_ * stage_config_.epochs, stage_config_.epochs);
+  set_epoch();
   const auto images_per_second = [&](int64_t steps_done) {
     return static_cast<double>(steps_done * config_.batch) / p.seconds;
   };
   for (int64_t i = p.steps - epoch * steps; i < steps; ++i) {
     const auto [validation, train] = next_batches();
-    const SearchState::StepResult r = state_.step(train, validation, lr, p.steps++);
+    const SearchState::StepResult r = state_->step(train, validation, lr, p.steps++);
     p.train_loss += r.train_loss;
     p.validation_loss += r.validation_loss;
     p.seconds = seconds();
@@ -165,20 +222,56 @@ bool Search::run_epoch(SearchObserver& observer) {
                      .search_accuracy = 0,
                      .discrete_accuracy = 0,
                      .genotype = genotype(),
-                     .weights = candidate_weights(state_),
-                     .temperature = temperature,
+                     .weights = candidate_weights(*state_),
+                     .temperature = state_->temperature(),
                      .seconds = 0,
                      .images_per_second = images_per_second(steps),
-                     .peak_bytes = p.peak_bytes};
+                     .peak_bytes = p.peak_bytes,
+                     .eigenvalue = {}};
   const std::vector<int64_t> subset = first(search_images_, kSubset);
-  report.train_accuracy = accuracy(first(train_images_, kSubset), state_.mixtures(last_pass()));
-  report.search_accuracy = accuracy(subset, state_.mixtures(last_pass()));
+  report.train_accuracy = accuracy(first(train_images_, kSubset), state_->mixtures(last_pass()));
+  report.search_accuracy = accuracy(subset, state_->mixtures(last_pass()));
   report.discrete_accuracy =
-      accuracy(subset, discrete_mixtures(report.genotype, config_.steps, config_.dtype));
+      accuracy(subset, discrete_mixtures(report.genotype, state_->space, config_.dtype));
+  ask_stop(report);
   report.seconds = seconds();
   p = {.epochs = epoch + 1, .steps = p.steps};
   observer.on_epoch(report);
   return true;
+}
+
+void Search::ask_stop(EpochReport& report) {
+  const auto scores = [&](const Tensor& alpha) {
+    return alpha ? state_->relaxation()
+                       .scores(cast(alpha.detach(), DType::kFloat64))
+                       .to_vector<double>()
+                 : std::vector<double>();
+  };
+  const std::vector<double> normal = scores(state_->arch.normal()),
+                            reduce = scores(state_->arch.reduce());
+  stopped_.ending = stopped_.stop->after_epoch({.epoch = report.epoch,
+                                                .epochs = config_.epochs,
+                                                .genotype = report.genotype,
+                                                .space = state_->space,
+                                                .normal = normal,
+                                                .reduce = reduce,
+                                                .eigenvalue = [&] {
+                                                  report.eigenvalue = largest_eigenvalue();
+                                                  return *report.eigenvalue;
+                                                }});
+}
+
+// On the last search batch of the epoch, with the penalty on the alphas (RobustDARTS,
+// arXiv:1909.09656, as in its code).
+double Search::largest_eigenvalue() {
+  const ProfileScope profile(ProfileKind::kWhole, "alpha eigenvalue");
+  const int64_t step = progress_.steps - 1;
+  BatchFeed feed(images_, search_images_, loader_options(config_, "search", step));
+  const AlphaHessian hessian(*state_, {feed.next()}, step);
+  const auto product = [&](const std::vector<double>& v) {
+    return hessian.product(v, config_.alpha_weight_decay);
+  };
+  return lanczos(product, hessian.size(), {.tolerance = 1e-4, .seed = config_.seed}).largest();
 }
 
 std::pair<Batch, Batch> Search::next_batches() {
@@ -196,7 +289,7 @@ double Search::accuracy(const std::vector<int64_t>& images, const CellMixtures& 
   auto image = images.begin();
   while (const Tensor batch = feed.next()) {
     const Tensor logits =
-        state_.network.forward(batch, mixtures, {.statistics = Statistics::kRunning});
+        state_->network.forward(batch, mixtures, {.statistics = Statistics::kRunning});
     for (const int64_t predicted : max(logits, 1).indices.to_vector<int64_t>()) {
       right += predicted == images_.labels[static_cast<size_t>(*image++)] ? 1 : 0;
     }
@@ -204,10 +297,38 @@ double Search::accuracy(const std::vector<int64_t>& images, const CellMixtures& 
   return static_cast<double>(right) / static_cast<double>(images.size());
 }
 
-SearchCost estimate_cost(const SearchConfig& c, const DatasetShape& set) {
-  validate(c);
+namespace {
+
+// Of stage `i`, whose edges may have kept their costliest candidates.
+Space largest_space(const SearchConfig& c, int64_t i) {
+  Space space = make_space(c.space, c.steps);
+  const int64_t count = stage_candidates(c, i);
+  const auto shrink = [&](const CellSpace& cell) {
+    if (cell.rows() == 0) return cell;
+    std::vector<double> weights;
+    for (const SpaceEdge& edge : cell.edges) {
+      for (const std::string& name : edge.candidates) {
+        const std::optional<Branch> branch = primitive_branch(name, 1);
+        weights.push_back(branch ? 1.0 + static_cast<double>(branch_weights(*branch, 16, 16)) : 0);
+      }
+    }
+    return shrunk(cell, Tensor::from(weights, {cell.rows(), cell.columns()}, Device()), count);
+  };
+  space.normal = shrink(space.normal);
+  space.reduce = shrink(space.reduce);
+  return space;
+}
+
+struct StageCost {
+  int64_t weights, alphas, macs_per_image;
+  MemoryStats memory;
+};
+StageCost estimate_stage(const SearchConfig& c,
+                         Space space,
+                         const DatasetShape& set,
+                         int64_t device_bytes) {
   const DryRun dry_run;
-  SearchState state(c, set.channels, set.classes);
+  SearchState state(c, std::move(space), set.channels, set.classes);
   const Batch batch{Tensor::empty({c.batch, set.height, set.width, set.channels}, c.dtype),
                     Tensor::empty({c.batch}, DType::kInt64)};
   const int64_t macs_before = mac_count();
@@ -216,27 +337,41 @@ SearchCost estimate_cost(const SearchConfig& c, const DatasetShape& set) {
 
   const Batch validation{Tensor::empty(batch.images.shape(), c.dtype),
                          Tensor::empty({c.batch}, DType::kInt64)};
+  const Tensor held = device_bytes == 0 ? Tensor() : Tensor::empty({device_bytes}, DType::kUInt8);
+  reset_peak_memory();
+  for (int64_t step = 0; step < 2; ++step) state.step(batch, validation, c.lr, step);
+  return {state.network.weights().numel(), state.arch.alphas().numel(), macs, memory_stats()};
+}
+
+}  // namespace
+
+SearchCost estimate_cost(const SearchConfig& c, const DatasetShape& set) {
+  validate(c);
   const bool on_cpu = default_device() == Device();
   constexpr int64_t kFeeds = 2;
   const int64_t there = on_cpu ? 0 : kFeeds * DeviceBatches::device_bytes(set, c.batch, c.dtype);
-  const Tensor held = on_cpu ? Tensor() : Tensor::empty({there}, DType::kUInt8);
-  reset_peak_memory();
-  for (int64_t step = 0; step < 2; ++step) state.step(batch, validation, c.lr, step);
-  const MemoryStats memory = memory_stats();
+  SearchCost cost{};
+  int64_t extent = 0;
+  for (int64_t i = 0; i < stage_count(c); ++i) {
+    const StageCost s = estimate_stage(stage_config(c, i), largest_space(c, i), set, there);
+    cost.weights = std::max(cost.weights, s.weights);
+    cost.alphas = std::max(cost.alphas, s.alphas);
+    cost.macs_per_image = std::max(cost.macs_per_image, s.macs_per_image);
+    cost.tensor_bytes = std::max(cost.tensor_bytes, s.memory.peak);
+    extent = std::max(extent, s.memory.peak_extent);
+  }
+  const int64_t pixels = set.height * set.width * set.channels;
   const int64_t element = on_cpu ? size_of(c.dtype) : set.element_bytes;
-  int64_t batches = kFeeds * BatchLoader::kMostBatches * batch.images.numel() * element;
+  int64_t batches = kFeeds * BatchLoader::kMostBatches * c.batch * pixels * element;
   if (!on_cpu) batches += kFeeds * DeviceBatches::host_bytes(set, c.batch);
   const int64_t used = c.train_size > 0 ? std::min(c.train_size, set.images) : set.images;
   const double fraction = one_level(c) ? 1 : c.train_fraction;
   const auto train_images =
       static_cast<int64_t>(std::llround(fraction * static_cast<double>(used)));
-  return {.weights = state.network.weights().numel(),
-          .alphas = state.arch.alphas().numel(),
-          .macs_per_image = macs,
-          .tensor_bytes = memory.peak,
-          .memory_bytes = (on_cpu ? memory.peak_extent : 0) + set.bytes() + batches,
-          .device_bytes = on_cpu ? 0 : memory.peak_extent,
-          .steps = c.epochs * (train_images / c.batch)};
+  cost.memory_bytes = (on_cpu ? extent : 0) + set.bytes() + batches;
+  cost.device_bytes = on_cpu ? 0 : extent;
+  cost.steps = c.epochs * (train_images / c.batch);
+  return cost;
 }
 
 }  // namespace oche::nas

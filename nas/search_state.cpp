@@ -16,7 +16,10 @@
 namespace oche::nas {
 namespace {
 
-NetworkOptions network_options(const SearchConfig& c, int64_t image_channels, int64_t classes) {
+NetworkOptions network_options(const SearchConfig& c,
+                               const Space& space,
+                               int64_t image_channels,
+                               int64_t classes) {
   return {.image_channels = image_channels,
           .classes = classes,
           .layers = c.layers,
@@ -24,16 +27,27 @@ NetworkOptions network_options(const SearchConfig& c, int64_t image_channels, in
           .steps = c.steps,
           .multiplier = c.multiplier,
           .stem_multiplier = c.stem_multiplier,
+          .space = space,
           .fuse = c.fuse,
           .precision = precision_of(c),
+          .channel_share = c.channel_share,
+          .seed = c.seed,
           .dtype = c.dtype};
 }
 
 }  // namespace
 
 SearchState::SearchState(const SearchConfig& c, int64_t image_channels, int64_t classes)
-    : network(network_options(c, image_channels, classes)),
-      arch(c.steps, c.alpha_init, c.seed, c.dtype),
+    : SearchState(c, make_space(c.space, c.steps), image_channels, classes) {}
+
+SearchState::SearchState(const SearchConfig& c, Space what, int64_t image_channels, int64_t classes)
+    : space(std::move(what)),
+      network(network_options(c, space, image_channels, classes)),
+      arch(space,
+           {.deviation = c.alpha_init,
+            .edge_weights = c.edge_weights != "none",
+            .seed = c.seed,
+            .dtype = c.dtype}),
       sgd(network.weights(),
           {.momentum = c.momentum, .weight_decay = c.weight_decay, .nesterov = c.nesterov}),
       adam(arch.alphas(),
@@ -43,39 +57,96 @@ SearchState::SearchState(const SearchConfig& c, int64_t image_channels, int64_t 
             .weight_decay = c.alpha_weight_decay}),
       config_(c),
       relaxation_(make_relaxation(c.relaxation)),
+      perturbation_(make_perturbation(c.perturb)),
       arch_gradient_(make_arch_gradient(c.gradient, {.radius = c.radius})),
       regulariser_(make_regulariser(c.regulariser, c.regulariser_weight)),
       rate_(Tensor::zeros({}, c.dtype)),
       temperature_(Tensor::full({}, c.temperature, c.dtype)),
+      radius_(Tensor::full({}, c.perturb_radius, c.dtype)),
       numbers_(Tensor::zeros({3}, DType::kFloat64)),
       losses_(Tensor::zeros({2}, c.dtype)),
       squares_(Tensor::zeros({1}, DType::kFloat64)),
       flag_(Tensor::zeros({1}, DType::kInt64)),
       step_(Tensor::zeros({1}, DType::kInt64)) {
   initialise(network.named_parameters(), c.seed);
+  set_edge_rates(
+      {.skip_dropout = c.skip_dropout, .op_dropout = c.op_dropout, .drop_path = c.drop_path});
 }
 
 Tensor SearchState::loss(const Batch& batch, const Pass& pass) const {
-  return cross_entropy(network.forward(batch.images, mixtures(pass), pass), batch.labels);
+  return loss(batch, mixtures(pass), pass);
+}
+
+Tensor SearchState::loss(const Batch& batch, const CellMixtures& mixtures, const Pass& pass) const {
+  return cross_entropy(network.forward(batch.images, mixtures, pass), batch.labels);
+}
+
+Tensor SearchState::search_loss(const Batch& batch, int64_t index) const {
+  return loss(batch, pass(index, Phase::kValidation));
 }
 
 SearchState::AlphaLoss SearchState::alpha_loss(const Batch& batch, const Pass& pass) const {
   const CellMixtures m = mixtures(pass);
-  const Tensor task = cross_entropy(network.forward(batch.images, m, pass), batch.labels);
-  // `none` is never run: it is no gate.
-  const auto gates = [](const Mixture& mixture) {
-    return slice(mixture.weights, 1, 1, mixture.weights.size(1));
-  };
-  const Tensor weights[] = {gates(m.normal), gates(m.reduce)};
-  return {task, regulariser_->apply(task, {weights})};
+  const Tensor task = loss(batch, m, pass);
+  return {task, regulariser_->apply(task, {m.normal.weights, m.reduce.weights, costs(batch)})};
+}
+
+// They are made in the first step, so a recorded one finds them.
+std::span<const CellCosts> SearchState::costs(const Batch& batch) const {
+  if (regulariser_->costs() && costs_.empty())
+    costs_ = costs_of(network.options(), batch.images.size(1), batch.images.size(2));
+  return costs_;
 }
 
 CellMixtures SearchState::mixtures(const Pass& pass) const {
-  const auto mix = [&](const Tensor& alpha, std::string_view table) {
-    const RandomKey key = random_key(config_.seed, module_id(table), Purpose::kGumbel);
-    return relaxation_->mix(alpha, {temperature_, pass.random(key), costliest_candidate()});
+  const auto mix =
+      [&](const Tensor& alpha, const Tensor& beta, const CellSpace& cell, std::string_view table) {
+        if (!alpha) return Mixture();
+        const RandomKey key = random_key(config_.seed, module_id(table), Purpose::kGumbel);
+        Mixture m = relaxation_->mix(alpha, {temperature_, pass.random(key), cell.costliest()});
+        if (beta) m.edge_weights = node_softmax(beta, cell.edges_into_nodes());
+        return m;
+      };
+  return {mix(arch.normal(), arch.normal_edges(), space.normal, "alphas_normal"),
+          mix(arch.reduce(), arch.reduce_edges(), space.reduce, "alphas_reduce")};
+}
+
+AlphaTables SearchState::alphas() const {
+  return {arch.normal(), arch.reduce(), arch.normal_edges(), arch.reduce_edges()};
+}
+
+CellMixtures SearchState::train_mixtures(const Batch& train, const Pass& pass) {
+  CellMixtures clean = mixtures(pass);
+  std::vector<Tensor> tables;
+  PerturbationInput input{radius_, {}};
+  const auto add = [&](const Mixture& m, std::string_view table) {
+    if (!m.weights) return;
+    tables.push_back(m.weights);
+    input.noise.push_back(
+        pass.random(random_key(config_.seed, module_id(table), Purpose::kPerturb)));
   };
-  return {mix(arch.normal(), "alphas_normal"), mix(arch.reduce(), "alphas_reduce")};
+  add(clean.normal, "alphas_normal");
+  add(clean.reduce, "alphas_reduce");
+  const auto with = [&](const std::vector<Tensor>& weights) {
+    CellMixtures m = clean;
+    auto next = weights.begin();
+    for (Mixture* mixture : {&m.normal, &m.reduce})
+      if (mixture->weights) mixture->weights = *next++;
+    return m;
+  };
+  const Label part("perturbation");
+  const Frozen frozen(network.weights());
+  // As an evaluation sees the network: without dropout, too.
+  const Pass evaluation{
+      .statistics = Statistics::kRunning, .step = pass.step, .step_at = pass.step_at};
+  return with(perturbation_->apply(
+      tables,
+      [&](const std::vector<Tensor>& weights) { return loss(train, with(weights), evaluation); },
+      input));
+}
+
+void SearchState::set_radius(double radius) {
+  radius_.assign(Tensor::full({}, radius, config_.dtype));
 }
 
 void SearchState::set_temperature(double temperature) {
@@ -168,7 +239,7 @@ SearchState::WeightGradient SearchState::weight_gradient(const Batch& train, int
     w.gradients = grad(l.regularised, inputs);
   } else {
     const Frozen frozen(arch.alphas());
-    w.loss = loss(train, training);
+    w.loss = loss(train, train_mixtures(train, training), training);
     w.gradients = grad(w.loss, inputs);
   }
   // What did not run has a gradient of 0: it decays and keeps its momentum.
@@ -176,6 +247,17 @@ SearchState::WeightGradient SearchState::weight_gradient(const Batch& train, int
   w.alphas.assign(w.gradients.begin() + weights, w.gradients.end());
   w.gradients.resize(weights);
   return w;
+}
+
+void SearchState::move_alphas(const std::vector<Tensor>& gradients) {
+  std::vector<Tensor> g = gradients;
+  if (config_.alpha_grad_clip > 0) {
+    const NoGrad no_grad;
+    const Tensor factor =
+        clip_factor(squared_norm(arch.alphas(), g), config_.alpha_grad_clip);  // f64 (1)
+    for (Tensor& t : g) t = t * reshape(cast(factor, t.dtype()), {});
+  }
+  adam.step(g, slice(numbers_, 0, 1, 3), flag_);
 }
 
 void SearchState::alpha_step(const Batch& train, const Batch& validation, int64_t index) {
@@ -190,7 +272,7 @@ void SearchState::alpha_step(const Batch& train, const Batch& validation, int64_
   std::vector<Tensor> made = alpha.gradients;
   made.push_back(alpha.validation_loss);
   flag_non_finite(made, static_cast<int64_t>(Half::kAlpha), flag_);
-  adam.step(alpha.gradients, slice(numbers_, 0, 1, 3), flag_);
+  move_alphas(alpha.gradients);
   slice(losses_, 0, 0, 1).assign(reshape(alpha.validation_loss, {1}));
 }
 
@@ -203,7 +285,7 @@ void SearchState::weight_step(const Batch& train, int64_t index) {
   flag_non_finite(made, static_cast<int64_t>(Half::kWeights), flag_);
   const Tensor scale = clip_factor(squares, config_.grad_clip);
   if (!w.alphas.empty()) {
-    adam.step(w.alphas, slice(numbers_, 0, 1, 3), flag_);
+    move_alphas(w.alphas);
     slice(losses_, 0, 0, 1).assign(reshape(w.loss.detach(), {1}));
   }
   sgd.step(w.gradients, slice(numbers_, 0, 0, 1), scale, flag_);  // changes nothing if it throws
@@ -216,7 +298,10 @@ void SearchState::weight_step(const Batch& train, int64_t index) {
 // The halves of a step on batches of one shape, recorded; in a dry run what they take of memory.
 struct SearchState::Recorded {
   Recorded(SearchState& state, const Batch& train_like, const Batch& validation_like, int64_t index)
-      : train(copy(train_like)), validation(copy(validation_like)), rest(state.alphas_rest_) {
+      : train(copy(train_like)),
+        validation(copy(validation_like)),
+        rest(state.alphas_rest_),
+        rates(state.network.rates()) {
     const auto running = [this, &state, index](Half half) {
       return [this, &state, index, half] { state.run_half(half, train, validation, index); };
     };
@@ -229,7 +314,8 @@ struct SearchState::Recorded {
   }
 
   bool fits(const SearchState& state, const Batch& batch) const {
-    return batch.images.shape() == train.images.shape() && rest == state.alphas_rest_;
+    return batch.images.shape() == train.images.shape() && rest == state.alphas_rest_ &&
+           rates == state.network.rates();
   }
   void replay(const Batch& next_train, const Batch& next_validation) {
     take(next_train, train);
@@ -248,6 +334,7 @@ struct SearchState::Recorded {
 
   Batch train, validation;
   const bool rest;
+  const EdgeRates rates;
   std::optional<Arena> arena;
   std::vector<std::unique_ptr<RecordedWork>> work;  // the halves, in order
 };

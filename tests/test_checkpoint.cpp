@@ -61,11 +61,12 @@ TEST_CASE("a checkpoint verifies and holds what the search goes on from") {
   }
   CHECK(parse_genotype(file.metadata().at("genotype")) == t.result.genotype);
 
-  const AlphaTables alphas = read_alphas(file);
-  CHECK(steps_of(alphas) == 2);
-  CHECK(same_bits(alphas.reduce, t.search.state().arch.reduce()));
-  CHECK(derive(*make_decision("top2"), t.search.state().relaxation(), alphas, 2, 2) ==
-        t.result.genotype);
+  const SavedAlphas saved = read_alphas(file);
+  CHECK(saved.space == make_space("darts-cnn", 2));
+  CHECK(same_bits(saved.tables.reduce, t.search.state().arch.reduce()));
+  CHECK(
+      derive(*make_decision("top2"), t.search.state().relaxation(), saved.tables, saved.space, 2) ==
+      t.result.genotype);
   const Tensor m = read_tensor(file, "adam_m/reduce", DType::kFloat32);
   CHECK(same_bits(m, t.search.state().adam.first_moments()[1]));
   // OIHW
@@ -161,8 +162,8 @@ TEST_CASE("an array's name with a line break in it leaves the message one line")
 
 TEST_CASE("alphas are read from plain arrays, and refused where they are none") {
   const SafetensorsFile plain(alpha_file("alphas_", 14, 8).contents(), "plain");
-  CHECK(steps_of(read_alphas(plain)) == 4);
-  CHECK(read_alphas(plain).normal.dtype() == DType::kFloat64);
+  CHECK(read_alphas(plain).space == make_space("darts-cnn", 4));
+  CHECK(read_alphas(plain).tables.normal.dtype() == DType::kFloat64);
 
   CHECK(contains(alpha_refusal(alpha_file("first-order/alphas_", 14, 8)),
                  "holds gradients of alphas ('first-order/alphas_normal')"));
@@ -175,7 +176,7 @@ TEST_CASE("alphas are read from plain arrays, and refused where they are none") 
   CHECK(contains(alpha_refusal(lone), "alphas_reduce"));
   uneven.add("alphas_normal", {2, 8}, std::vector<float>(16));
   uneven.add("alphas_reduce", {5, 8}, std::vector<float>(40));
-  CHECK(contains(alpha_refusal(uneven), "(2, 8) and (5, 8)"));
+  CHECK(contains(alpha_refusal(uneven), "'alphas_reduce' has shape (5, 8); expected (2, 8)"));
   broken.add("alphas_normal", {2, 8}, std::vector<float>(16, NAN));
   broken.add("alphas_reduce", {2, 8}, std::vector<float>(16));
   CHECK(contains(alpha_refusal(broken), "not finite"));

@@ -22,6 +22,10 @@ namespace {
 constexpr int64_t kNoneIndex = 0, kMax = 1, kAvg = 2, kSkip = 3, kSep3 = 4, kSep5 = 5, kDil3 = 6,
                   kDil5 = 7;
 
+Space darts(int64_t steps) {
+  return make_space("darts-cnn", steps);
+}
+
 using Entries = std::vector<std::tuple<int64_t, int64_t, double>>;  // edge, candidate, value
 
 Tensor table_of(int64_t steps, const Entries& entries) {
@@ -42,8 +46,8 @@ std::string kept(std::string_view rule,
                  int64_t steps,
                  const Entries& scores,
                  std::optional<int64_t> multiplier = {}) {
-  return text_of(
-      make_decision(rule)->derive(table_of(steps, scores), steps, multiplier.value_or(steps)));
+  return text_of(make_decision(rule)->derive(
+      table_of(steps, scores), darts(steps).normal, steps, multiplier.value_or(steps)));
 }
 
 }  // namespace
@@ -62,7 +66,8 @@ TEST_CASE("decisions are made by name") {
     CHECK_THROWS_AS(validate(config), std::invalid_argument);
   }
   for (const std::string_view name : decision_names()) {
-    CHECK_THROWS_AS(make_decision(name)->derive(table_of(3, {}), 2, 2), std::invalid_argument);
+    CHECK_THROWS_AS(make_decision(name)->derive(table_of(3, {}), darts(2).normal, 2, 2),
+                    std::invalid_argument);
   }
 }
 
@@ -81,8 +86,8 @@ TEST_CASE("top2: the rule of DARTS, ties included") {
                                    {2, kNoneIndex, 5.0},
                                    {3, kDil3, 1.0},
                                    {4, kDil5, 1.5}});
-    const Genotype g =
-        derive(*make_decision("top2"), *make_relaxation("softmax"), {alpha, table_of(2, {})}, 2, 1);
+    const Genotype g = derive(
+        *make_decision("top2"), *make_relaxation("softmax"), {alpha, table_of(2, {})}, darts(2), 1);
     CHECK(text_of(g.normal) ==
           "sep_conv_3x3:1>2 skip_connect:0>2 dil_conv_5x5:2>3 dil_conv_3x3:1>3 | 3");
     CHECK(g.reduce.edges[0].op == "max_pool_3x3");
@@ -126,7 +131,8 @@ TEST_CASE("all-edges: every edge stays but those that none wins") {
   // A node without edges is zero. It stays in the output, and what comes from it stays as well.
   CHECK(kept("all-edges", 2, {{2, kMax, 1}, {4, kSkip, 2}}) ==
         "skip_connect:2>3 max_pool_3x3:0>3 | 2 3");
-  const CellGenotype nothing = make_decision("all-edges")->derive(table_of(2, {}), 2, 2);
+  const CellGenotype nothing =
+      make_decision("all-edges")->derive(table_of(2, {}), darts(2).normal, 2, 2);
   CHECK(text_of(nothing) == " | 2 3");
   CHECK_FALSE(is_connected(nothing));
 }
@@ -151,7 +157,8 @@ TEST_CASE("threshold: weak edges go, nodes without edges, and what hung on them 
           "skip_connect:0>2 | 2");
     const auto loose = make_decision("threshold", {.threshold = 0});
     const Tensor table = table_of(5, scores);
-    CHECK(loose->derive(table, 5, 3) == make_decision("top2")->derive(table, 5, 3));
+    const CellSpace space = darts(5).normal;
+    CHECK(loose->derive(table, space, 5, 3) == make_decision("top2")->derive(table, space, 5, 3));
   }
   SECTION("nothing may be left, of the cell or of its output") {
     CHECK(kept("threshold", 2, {{0, kNoneIndex, 1}}) == " | ");
@@ -161,8 +168,9 @@ TEST_CASE("threshold: weak edges go, nodes without edges, and what hung on them 
 
 TEST_CASE("the discrete mixture runs what the genotype kept and nothing else") {
   const auto mixture = [](std::string_view rule, const Entries& scores) {
-    const CellGenotype cell = make_decision(rule)->derive(table_of(2, scores), 2, 2);
-    return discrete_mixtures({.normal = cell, .reduce = {}}, 2, DType::kFloat32);
+    const CellGenotype cell =
+        make_decision(rule)->derive(table_of(2, scores), darts(2).normal, 2, 2);
+    return discrete_mixtures({.normal = cell, .reduce = {}}, darts(2), DType::kFloat32);
   };
   const CellMixtures m =
       mixture("top2-pairs", {{0, kSep3, 0.9}, {0, kSep5, 0.8}, {3, kSkip, 0.7}, {4, kAvg, 0.6}});
@@ -180,8 +188,8 @@ TEST_CASE("the discrete mixture runs what the genotype kept and nothing else") {
 TEST_CASE("nodes that a genotype left out are zero in the network") {
   const Genotype g{.normal = {{{"sep_conv_3x3", 0, 2}, {"skip_connect", 0, 2}}, {2}},
                    .reduce = {{{"max_pool_3x3", 1, 3}}, {3}}};
-  const CellMixtures mixtures = discrete_mixtures(g, 2, DType::kFloat64);
-  const CellMixtures empty = discrete_mixtures({}, 2, DType::kFloat64);
+  const CellMixtures mixtures = discrete_mixtures(g, darts(2), DType::kFloat64);
+  const CellMixtures empty = discrete_mixtures({}, darts(2), DType::kFloat64);
   std::vector<Tensor> logits;
   for (const bool fuse : {true, false}) {
     Network network({.layers = 3,
@@ -276,5 +284,6 @@ TEST_CASE("searches with each decision, and all that they leave") {
   }
   const SafetensorsFile checkpoint = SafetensorsFile::open(t.file("ckpt/epoch-0002.safetensors"));
   const auto rule = make_decision(decision, {.threshold = config.threshold});
-  CHECK(derive(*rule, *make_relaxation(relaxation), read_alphas(checkpoint), 3, 3) == genotype);
+  const SavedAlphas saved = read_alphas(checkpoint);
+  CHECK(derive(*rule, *make_relaxation(relaxation), saved.tables, saved.space, 3) == genotype);
 }

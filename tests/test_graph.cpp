@@ -45,8 +45,8 @@ void append(Snapshot& all, const SearchState::StepResult& r) {
   }
 }
 
-// What four steps give, whose rates and temperatures change, and the size of whose third batch is
-// another. The alphas rest for alpha_from steps.
+// What four steps give, whose rates, temperatures and radii change, and the size of whose third
+// batch is another. The alphas rest for alpha_from steps.
 Snapshot four_steps(const SearchConfig& config, bool graphs) {
   SearchState s(config, 3, 10);
   s.use_graphs(graphs);
@@ -54,6 +54,7 @@ Snapshot four_steps(const SearchConfig& config, bool graphs) {
   for (int64_t i = 0; i < 4; ++i) {
     s.rest_alphas(i < config.alpha_from);
     s.set_temperature(2.0 - 0.4 * static_cast<double>(i));
+    s.set_radius(0.1 + 0.1 * static_cast<double>(i));
     const int64_t n = i == 2 ? 2 : 3;
     append(all,
            s.step(random_batch(n, 8, 2 * i + 1),
@@ -87,9 +88,12 @@ TEST_CASE("so have those of each schedule and relaxation", "[parts]") {
     CHECK(four_steps(c, true) == four_steps(c, false));
   };
   check("weights first", [](SearchConfig& c) { c.order = "weights-first"; });
+  check("clipped alphas", [](SearchConfig& c) { c.alpha_grad_clip = 0.01; });
   check("resting alphas", [](SearchConfig& c) { c.alpha_from = 3; });
   check("soft Gumbel", [](SearchConfig& c) { c.relaxation = "gumbel-soft"; });
   check("hard Gumbel", [](SearchConfig& c) { c.relaxation = "gumbel-hard"; });
+  for (const std::string_view name : {"random", "adversarial"})
+    check(name, [&](SearchConfig& c) { c.perturb = name; });
   check("gates", [](SearchConfig& c) {
     c.relaxation = "sigmoid";
     c.regulariser = "zero-one";

@@ -128,9 +128,9 @@ TEST_CASE("fused cell: given moments, each normalisation its own") {
       const std::span<const Tensor> in(s.inputs);
       const Tensor a = mixed_cell_running(s.spec, in[0], in[1], in[2], in.subspan(3), moments);
       const Tensor b = mixed_cell_composite(
-          s.spec, in[0], in[1], in[2], in.subspan(3), [&](int64_t i, const Tensor& t) {
+          s.spec, in[0], in[1], in[2], in.subspan(3), {[&](int64_t i, const Tensor& t) {
             return batch_norm_running(t, moments[i].mean, moments[i].var, {}, {}, s.spec.eps);
-          });
+          }});
       CAPTURE(stride, seed);
       CHECK(difference(a, b) <= 1e-12);
       const std::vector<Tensor> got = gradients(a, s.inputs), want = gradients(b, s.inputs);
@@ -191,13 +191,13 @@ TEST_CASE("fused cell: moments are those of each normalisation") {
     const std::vector<int64_t>& rows = r.rows;
     REQUIRE(static_cast<int64_t>(rows.size()) == norm_count(s.spec));
     mixed_cell_composite(
-        s.spec, in[0], in[1], in[2], in.subspan(3), [&](int64_t i, const Tensor& t) {
+        s.spec, in[0], in[1], in[2], in.subspan(3), {[&](int64_t i, const Tensor& t) {
           const BatchNormResult n = batch_norm(t);
           CAPTURE(stride, i);
           CHECK(difference(reshape(slice(r.mean, 0, rows[i], rows[i] + 1), {4}), n.mean) <= 1e-12);
           CHECK(difference(reshape(slice(r.var, 0, rows[i], rows[i] + 1), {4}), n.var) <= 1e-12);
           return n.y;
-        });
+        }});
   }
 }
 

@@ -141,11 +141,8 @@ TEST_CASE("a short search finds the same genotype with fused cells and without",
     c.alpha_lr = 0.05;
     SearchState s(c, 3, 10);
     after_steps(s, 10);
-    return to_text(derive(*make_decision("top2"),
-                          s.relaxation(),
-                          {s.arch.normal(), s.arch.reduce()},
-                          c.steps,
-                          c.multiplier));
+    return to_text(
+        derive(*make_decision("top2"), s.relaxation(), s.alphas(), s.space, c.multiplier));
   };
   CHECK(found(true) == found(false));
 }

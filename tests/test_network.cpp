@@ -72,7 +72,7 @@ TEST_CASE("networks of any size run, and give one logit for each class") {
                      .steps = steps,
                      .multiplier = multiplier});
     initialise(network.named_parameters(), 1);
-    ArchParameters arch(steps, 1e-3, 1, DType::kFloat32);
+    const ArchParameters arch(make_space("darts-cnn", steps), {.seed = 1});
     const CellMixtures mixtures{softmax_mixture(arch.normal()), softmax_mixture(arch.reduce())};
     const Tensor logits = network.forward(random_batch(3, 16, 1).images, mixtures, {});
     CHECK(logits.shape() == Shape{3, classes});

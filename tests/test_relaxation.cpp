@@ -41,7 +41,7 @@ Tensor random_alpha(uint32_t seed, int64_t edges = 14, int64_t candidates = 8) {
 
 MixtureInput input(double temperature, int64_t step, Phase phase = Phase::kTrain) {
   const RandomKey key = random_key(1, module_id("alphas_normal"), Purpose::kGumbel);
-  return {Tensor::full({}, temperature, DType::kFloat64), {key, step, phase}, 5};
+  return {Tensor::full({}, temperature, DType::kFloat64), {key, step, phase}};
 }
 
 }  // namespace
@@ -242,7 +242,8 @@ TEST_CASE("decisions compare weights as the relaxation makes them") {
   v[1 * 8 + 5] = 1.5;
   const Tensor alpha = Tensor::from(v, {2, 8});
   const auto first = [&](std::string_view name) {
-    return derive(*make_decision("top2"), *make_relaxation(name), {alpha, alpha}, 1, 1)
+    const Space space = make_space("darts-cnn", 1);
+    return derive(*make_decision("top2"), *make_relaxation(name), {alpha, alpha}, space, 1)
         .normal.edges[0]
         .op;
   };

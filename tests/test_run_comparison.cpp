@@ -78,11 +78,15 @@ TEST_CASE("genotypes.jsonl: none yet, torn, malformed") {
   };
   CHECK(refused(R"({"normal": [[1]], "reduce": [[1]]})", genotype) == "no error");
   for (const char* table :
-       {"7", "[]", "[[]]", "[[], [1]]", "[[1], [1, 2]]", "[[null]]", "[7]", R"([["1"]])"}) {
+       {"7", "[[]]", "[[], [1]]", "[[1], [1, 2]]", "[[null]]", "[7]", R"([["1"]])"}) {
     CAPTURE(table);
     const std::string alphas = std::string(R"({"normal": [[1]], "reduce": )") + table + "}";
     CHECK(contains(refused(alphas, genotype), "genotypes.jsonl: line 1: "));
   }
+  // Of a space may only normal cells be searched.
+  CHECK(refused(R"({"normal": [[1]], "reduce": []})", genotype) == "no error");
+  CHECK_FALSE(read_newest_architecture(directory.path())->alphas.reduce);
+  CHECK(contains(refused(R"({"normal": [], "reduce": [[1]]})", genotype), "normal: no edges"));
   CHECK(contains(refused(R"({"normal": [[1]]})", genotype), "reduce"));
   CHECK(
       contains(refused(R"({"normal": [[1]], "reduce": [[1]]})", "{}"), "genotypes.jsonl: line 1"));

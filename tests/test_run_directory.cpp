@@ -139,7 +139,7 @@ TEST_CASE("a summary tells what the run recorded") {
   CHECK(summary.epochs_planned == 2);
   CHECK(summary.steps_per_epoch == 4);
   CHECK(summary.alphas == 2 * 5 * 8);
-  for (const std::vector<SearchedEdge>& edges : {summary.edges.normal, summary.edges.reduce}) {
+  for (const std::vector<SpaceEdge>& edges : {summary.edges.normal, summary.edges.reduce}) {
     REQUIRE(edges.size() == 5);
     CHECK((edges[3].from == 1 && edges[3].to == 3));
     CHECK(std::ranges::equal(edges[4].candidates, darts_primitives()));

@@ -61,20 +61,20 @@ SearchConfig config_of(const SafetensorsFile& file) {
   read("decision", c.decision);
   if (file.metadata().contains("threshold"))
     c.threshold = nas::metadata_number<double>(file, "threshold");
+  if (file.metadata().contains("skips")) c.skips = nas::metadata_number<int64_t>(file, "skips");
   return c;
 }
 
 Genotype derive_from(const SafetensorsFile& file, const std::optional<std::string>& decision) {
-  const nas::AlphaTables alphas = nas::read_alphas(file);
-  const int64_t steps = nas::steps_of(alphas);
+  const nas::SavedAlphas saved = nas::read_alphas(file);
   const SearchConfig c = config_of(file);
   try {
-    return nas::derive(
-        *nas::make_decision(decision.value_or(c.decision), {.threshold = c.threshold}),
-        *nas::make_relaxation(c.relaxation),
-        alphas,
-        steps,
-        multiplier_of(file, steps));
+    return nas::derive(*nas::make_decision(decision.value_or(c.decision),
+                                           {.threshold = c.threshold, .skips = c.skips}),
+                       *nas::make_relaxation(c.relaxation),
+                       saved.tables,
+                       saved.space,
+                       multiplier_of(file, saved.space.steps));
   } catch (const std::invalid_argument& e) {
     throw FormatError(fmt::format("{}: metadata: {}", file.source(), e.what()));
   }

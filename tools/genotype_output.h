@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "nas/genotype.h"
+#include "nas/space.h"
 #include "tools/console.h"
 #include "tools/json_output.h"
 
@@ -31,6 +32,7 @@ inline void report_empty_cells(const nas::Genotype& genotype, Console& console) 
   for (const auto& [name, cell] :
        {std::pair("normal", &genotype.normal), {"reduce", &genotype.reduce}}) {
     if (nas::is_connected(*cell)) continue;
+    if (cell == &genotype.reduce && nas::has_fixed_reduction(genotype.space)) continue;
     console.error(
         fmt::format("the {} cell is empty: the decision left no way from its inputs to its output; "
                     "`oche derive --decision NAME` decides otherwise",

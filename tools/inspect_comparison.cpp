@@ -133,12 +133,14 @@ struct CellPair {
 std::vector<CellPair> compare_cells(const Run& first, const Run& second) {
   if (!first.newest || !second.newest) return {};
   const nas::EpochArchitecture &a = *first.newest, &b = *second.newest;
-  return {{"normal",
-           nas::compare_edges(a.genotype.normal, b.genotype.normal),
-           nas::alpha_distance(a.alphas.normal, b.alphas.normal)},
-          {"reduce",
-           nas::compare_edges(a.genotype.reduce, b.genotype.reduce),
-           nas::alpha_distance(a.alphas.reduce, b.alphas.reduce)}};
+  std::vector<CellPair> pairs{{"normal",
+                               nas::compare_edges(a.genotype.normal, b.genotype.normal),
+                               nas::alpha_distance(a.alphas.normal, b.alphas.normal)}};
+  if (a.alphas.reduce || b.alphas.reduce)  // else nothing is searched there
+    pairs.push_back({"reduce",
+                     nas::compare_edges(a.genotype.reduce, b.genotype.reduce),
+                     nas::alpha_distance(a.alphas.reduce, b.alphas.reduce)});
+  return pairs;
 }
 
 Json to_json(const std::vector<Difference>& differences) {

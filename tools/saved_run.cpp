@@ -23,7 +23,8 @@ std::optional<nas::SearchResult> result_of(const RunSummary& run) {
                            .train_accuracy = run.accuracies.value().train,
                            .search_accuracy = run.accuracies.value().search,
                            .discrete_accuracy = run.accuracies.value().discrete,
-                           .finished = true};
+                           .finished = true,
+                           .ending = {}};
 }
 
 }  // namespace

@@ -135,6 +135,12 @@ RunOutcome run_search(const SearchConfig& config,
   release_unused_memory();  // whoever draws the pictures needs some
   const std::vector<std::string> written =
       resumable(directory, [&] { return directory.finish(search, result); });
+  if (result.ending) {
+    console.note(fmt::format("ended after epoch {} with the genotype of epoch {}: {}",
+                             search.progress().epochs,
+                             result.ending->epoch + 1,
+                             result.ending->reason));
+  }
   if (result.finished) {
     console.note(
         fmt::format("whole halves: accuracy train {:.2f} %, search {:.2f} %, derived {:.2f} %",

@@ -15,8 +15,11 @@
 #include "nas/arch_gradient.h"
 #include "nas/decision.h"
 #include "nas/method.h"
+#include "nas/perturbation.h"
 #include "nas/regulariser.h"
 #include "nas/relaxation.h"
+#include "nas/space.h"
+#include "nas/stop.h"
 #include "tools/data_sets.h"
 #include "tools/exit_code.h"
 #include "tools/suggest.h"
@@ -45,6 +48,14 @@ std::vector<std::string> order_names() {
   return {"alpha-first", "weights-first"};
 }
 
+std::vector<std::string> curve_names() {
+  return {"constant", "p-darts"};
+}
+
+std::vector<std::string> edge_weight_names() {
+  return {"none", "softmax"};
+}
+
 std::vector<std::string> precision_names() {
   return {std::begin(kPrecisionNames), std::end(kPrecisionNames)};
 }
@@ -67,6 +78,7 @@ const Setting kSettings[] = {
     {"data.flip", "flip", "a mirrored image is still one of its class", &C::flip},
     {"data.cutout", "cutout", "side of the erased square, pixels; 0: none", &C::cutout},
 
+    {"network.space", "space", "what stands on the edges of a cell", &C::space, part_names<nas::space_names>},
     {"network.layers", "layers", "cells in a row", &C::layers},
     {"network.channels", "channels", "channels of the first cell", &C::channels},
     {"network.steps", "steps", "intermediate nodes of a cell", &C::steps},
@@ -74,10 +86,14 @@ const Setting kSettings[] = {
     {"network.stem-multiplier", "stem-multiplier", "channels of the stem, times --channels", &C::stem_multiplier},
     {"network.fuse", "fuse", "run the edges of a cell as one op, which saves time and memory", &C::fuse},
 
-    {"schedule.epochs", "epochs", "epochs of search", &C::epochs},
+    {"schedule.epochs", "epochs", "epochs of search, of all stages", &C::epochs},
     {"schedule.batch", "batch", "images in a batch", &C::batch},
     {"schedule.order", "", "which half of a step comes first", &C::order, order_names},
-    {"schedule.alpha-from", "", "epochs that the alphas rest at first", &C::alpha_from},
+    {"schedule.alpha-from", "", "epochs that the alphas rest at first, in each stage", &C::alpha_from},
+
+    {"stages.layers", "", "cells in a row, stage by stage, as 5,11,17; empty: no stages", &C::stage_layers},
+    {"stages.candidates", "", "candidates of an edge, as 8,5,3: the best of the stage before", &C::stage_candidates},
+    {"stages.skip-dropout", "", "edge.skip-dropout of each, as 0.1,0.4,0.7", &C::stage_skip_dropout},
 
     {"weights.lr", "lr", "SGD's rate at the start of the cosine", &C::lr},
     {"weights.lr-min", "lr-min", "rate at its end", &C::lr_min},
@@ -90,11 +106,22 @@ const Setting kSettings[] = {
     {"alphas.beta1", "alpha-beta1", "decay of Adam's first moment", &C::alpha_beta1},
     {"alphas.beta2", "alpha-beta2", "decay of Adam's second moment", &C::alpha_beta2},
     {"alphas.decay", "alpha-weight-decay", "L2 penalty on alphas", &C::alpha_weight_decay},
+    {"alphas.grad-clip", "alpha-grad-clip", "largest norm of their gradient; 0: none", &C::alpha_grad_clip},
     {"alphas.init", "alpha-init", "standard deviation of the first alphas", &C::alpha_init},
 
     {"relaxation.name", "relaxation", "how alphas become weights of candidates", &C::relaxation, part_names<nas::relaxation_names>},
     {"relaxation.temperature", "temperature", "of Gumbel relaxations in the first epoch", &C::temperature},
     {"relaxation.temperature-end", "", "in the last one; evenly in between", &C::temperature_end},
+    {"relaxation.perturb", "perturb", "what is done to these weights where they train the network's", &C::perturb, part_names<nas::perturbation_names>},
+    {"relaxation.radius", "", "how far at most, in the first epoch", &C::perturb_radius},
+    {"relaxation.radius-end", "", "where that goes, evenly, in as many steps as there are epochs", &C::perturb_radius_end},
+
+    {"edge.channels", "", "of this many channels one passes the candidates, the others pass by; 1: all", &C::channel_share},
+    {"edge.weights", "", "whether edges have weights of their own, which sum to 1 at a node", &C::edge_weights, edge_weight_names},
+    {"edge.skip-dropout", "", "probability that an element behind a skip connection of stride 1 is dropped", &C::skip_dropout},
+    {"edge.skip-dropout-curve", "", "constant, or falling in each stage as in P-DARTS", &C::skip_dropout_curve, curve_names},
+    {"edge.op-dropout", "", "that a candidate's result is, image by image", &C::op_dropout},
+    {"edge.drop-path", "", "that an edge's sum is, image by image", &C::drop_path},
 
     {"gradient.name", "gradient", "estimator of the architecture gradient", &C::gradient, part_names<nas::arch_gradient_names>},
     {"gradient.radius", "", "finite-difference: length of the probe, over all weights", &C::radius},
@@ -104,6 +131,16 @@ const Setting kSettings[] = {
 
     {"decision.name", "decision", "how alphas become a genotype", &C::decision, part_names<nas::decision_names>},
     {"decision.threshold", "", "threshold: the least score that stays", &C::threshold},
+    {"decision.skips", "", "progressive: the most skip connections of a normal cell", &C::skips},
+
+    {"stop.name", "stop", "when the search is over", &C::stop, part_names<nas::stop_names>},
+    {"stop.skips", "", "skip-count: skip connections of the normal cell that end it", &C::stop_skips},
+    {"stop.patience", "", "rank-stable: epochs without a change", &C::stop_patience},
+    {"stop.every", "", "alpha-eigenvalue: epochs between measurements", &C::stop_every},
+    {"stop.window", "", "measurements in a mean", &C::stop_window},
+    {"stop.lag", "", "measurements between the means that are compared", &C::stop_lag},
+    {"stop.factor", "", "how much larger the later one is in the end", &C::stop_factor},
+    {"stop.first", "", "the first epoch, from 0, whose genotype may be the result", &C::stop_first},
 };
 // clang-format on
 
@@ -250,14 +287,32 @@ void assign(const Assignment& a, SearchConfig& config) {
   std::visit([&](auto member) { set(a, config, member); }, a.setting->member);
 }
 
+namespace {
+
+void take_sizes(const nas::SpaceSizes& sizes, SearchConfig& config) {
+  for (const auto& [size, member] : {std::pair{sizes.steps, &C::steps},
+                                     {sizes.multiplier, &C::multiplier},
+                                     {sizes.stem_multiplier, &C::stem_multiplier},
+                                     {sizes.layers, &C::layers}}) {
+    if (size > 0) config.*member = size;
+  }
+}
+
+}  // namespace
+
 SearchConfig resolve(std::span<const Assignment> assignments) {
   SearchConfig config;
-  const Setting *method = find_setting("method"), *data_set = find_setting("data.set");
+  const Setting *method = find_setting("method"), *data_set = find_setting("data.set"),
+                *space = find_setting("network.space");
   for (const Assignment& a : assignments) {
     if (a.setting == method || a.setting == data_set) assign(a, config);
   }
   config.flip = find_data_set(config.dataset).flip;
   nas::find_method(config.method).apply(config);
+  for (const Assignment& a : assignments) {
+    if (a.setting == space) assign(a, config);
+  }
+  take_sizes(nas::sizes_of(config.space), config);
   bool node_count = false, output_nodes = false;
   for (const Assignment& a : assignments) {
     assign(a, config);

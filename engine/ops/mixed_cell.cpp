@@ -71,7 +71,7 @@ struct MixedCellBackward final : Op {
         local[2],
         local[1 + CellPlan::kTable],
         std::span(local).subspan(1 + CellPlan::kWeights),
-        [&](int64_t, const Tensor& t) { return batch_norm(t, {}, {}, plan->spec.eps).y; });
+        {[&](int64_t, const Tensor& t) { return batch_norm(t, {}, {}, plan->spec.eps).y; }});
     if (!y.requires_grad()) return grads;
 
     std::vector<Tensor> first, second, d, cotangents;

@@ -40,6 +40,7 @@ void check(const CellEdge& edge, const Branch& b) {
 }  // namespace
 
 CellPlan::CellPlan(MixedCellSpec description) : spec(std::move(description)) {
+  require(has_fused(spec), "noise, a dense convolution or a pool without normalisation");
   require(spec.multiplier >= 1 && spec.multiplier <= spec.steps,
           "multiplier {} of {} steps; expected 1 or more, and no more than steps",
           spec.multiplier,

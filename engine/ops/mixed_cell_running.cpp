@@ -51,10 +51,10 @@ struct MixedCellRunning final : Op {
         twin[1],
         twin[CellPlan::kTable],
         std::span(twin).subspan(CellPlan::kWeights),
-        [&](int64_t i, const Tensor& t) {
+        {[&](int64_t i, const Tensor& t) {
           const size_t at = first_moments() + 2 * static_cast<size_t>(i);
           return batch_norm_running(t, in[at], in[at + 1], {}, {}, plan->spec.eps);
-        });
+        }});
     std::vector<Tensor> wanted;
     for (size_t i = 0; i < twin.size(); ++i)
       if (needs[i]) wanted.push_back(twin[i]);

@@ -65,10 +65,10 @@ constexpr std::array<std::string_view, 9> kOthers = {"green",
                                                      "brown dotted"};
 
 // In the order in which the edges list them, each once.
-std::vector<Series> candidate_styles(const std::vector<SearchedEdge>& edges) {
+std::vector<Series> candidate_styles(const std::vector<SpaceEdge>& edges) {
   std::vector<Series> styles;
   std::set<std::string> others;
-  for (const SearchedEdge& edge : edges) {
+  for (const SpaceEdge& edge : edges) {
     for (const std::string& name : edge.candidates) {
       if (std::ranges::find(styles, name, &Series::label) != styles.end()) continue;
       const auto known = std::ranges::find(kKnown, name, &KnownStyle::name);
@@ -84,7 +84,7 @@ std::vector<Series> candidate_styles(const std::vector<SearchedEdge>& edges) {
   return styles;
 }
 
-std::string kept_on(const SearchedEdge& edge, const CellGenotype& derived) {
+std::string kept_on(const SpaceEdge& edge, const CellGenotype& derived) {
   std::vector<std::string> names;
   for (const GenotypeEdge& e : derived.edges) {
     if (e.from == edge.from && e.to == edge.to) names.push_back(escape(e.op));
@@ -155,7 +155,7 @@ std::string metric_figures(const std::vector<M>& epochs) {
   return html;
 }
 
-std::string weight_figures(const std::vector<SearchedEdge>& edges,
+std::string weight_figures(const std::vector<SpaceEdge>& edges,
                            const std::vector<EpochCells>& epochs,
                            EdgeRows CandidateWeights::*rows,
                            const CellGenotype& derived) {
@@ -163,7 +163,7 @@ std::string weight_figures(const std::vector<SearchedEdge>& edges,
   std::string html = line_legend(styles, 900);
   const double largest = largest_weight(epochs, rows);
   for (size_t i = 0; i < edges.size(); ++i) {
-    const SearchedEdge& edge = edges[i];
+    const SpaceEdge& edge = edges[i];
     if (i == 0 || edges[i - 1].to != edge.to)
       html += fmt::format("{}<div class=\"row\">\n", i == 0 ? "" : "</div>\n");
     const std::string name = fmt::format("{} → {}", state_label(edge.from), state_label(edge.to));

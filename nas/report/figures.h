@@ -13,7 +13,7 @@ std::string metric_figures(const std::vector<EpochMetrics>& epochs);
 // For every edge a small plot of the weights of its candidates over the epochs, with a legend for
 // all: edges that lead to one node in a row, all axes alike. `rows` chooses the cell's weights,
 // `derived` what its last epoch kept.
-std::string weight_figures(const std::vector<SearchedEdge>& edges,
+std::string weight_figures(const std::vector<SpaceEdge>& edges,
                            const std::vector<EpochCells>& epochs,
                            EdgeRows CandidateWeights::*rows,
                            const CellGenotype& derived);

@@ -124,7 +124,7 @@ std::string weights(const ReportData& data, const Genotype& genotype) {
   std::string html;
   struct Part {
     const char* title;
-    const std::vector<SearchedEdge>& edges;
+    const std::vector<SpaceEdge>& edges;
     EdgeRows CandidateWeights::*rows;
     const CellGenotype& derived;
   };

@@ -19,7 +19,7 @@ using nlohmann::json;
 constexpr size_t kMaxConfigBytes = size_t{1} << 20;
 
 EdgeRows parse_rows(const json& table,
-                    const std::vector<SearchedEdge>& edges,
+                    const std::vector<SpaceEdge>& edges,
                     const std::string& place) {
   EdgeRows rows;
   for (const json& row : table.get_ref<const json::array_t&>()) {

@@ -66,8 +66,13 @@ auto in_every_order(const Compute& compute) {
   struct Forward {
     ~Forward() { cuda_host::set_order(Order::kForward); }
   } restore;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  // What these look for they find in any order.
+  const std::pair<Order, uint64_t> orders[] = {{Order::kRandom, 1}};
+#else
   const std::pair<Order, uint64_t> orders[] = {
       {Order::kReverse, 0}, {Order::kRandom, 1}, {Order::kRandom, 2}};
+#endif
   cuda_host::set_order(Order::kForward);
 #else
   const std::pair<int, uint64_t> orders[] = {{0, 1}, {0, 2}};

@@ -39,8 +39,9 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       [&] { file.emplace(std::string(fuzz::text_of(data, size)), "fuzz.safetensors"); });
   if (!is_safetensors) return 0;
   const bool has_alphas = fuzz::accepts<FormatError>([&] {
-    const AlphaTables alphas = read_alphas(*file);
-    fuzz::require(edge_count(steps_of(alphas)) == alphas.normal.size(0), "alphas are a cell's");
+    const SavedAlphas saved = read_alphas(*file);
+    fuzz::require(saved.space.normal.rows() == saved.tables.normal.size(0), "alphas are a cell's");
+    fuzz::require(parse_space(to_json(saved.space)) == saved.space, "a space reads back");
   });
   const bool starts =
       fuzz::accepts<FormatError>([&] { load_initial_state(search().state(), *file); });

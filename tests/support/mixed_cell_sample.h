@@ -92,9 +92,9 @@ inline Tensor fused(const MixedCellSpec& spec, std::span<const Tensor> in) {
 }
 inline Tensor composite(const MixedCellSpec& spec, std::span<const Tensor> in) {
   return mixed_cell_composite(
-      spec, in[0], in[1], in[2], in.subspan(3), [&](int64_t, const Tensor& t) {
+      spec, in[0], in[1], in[2], in.subspan(3), {[&](int64_t, const Tensor& t) {
         return batch_norm(t, {}, {}, spec.eps).y;
-      });
+      }});
 }
 
 inline std::vector<double> doubles(const Tensor& t) {

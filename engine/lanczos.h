@@ -1,0 +1,47 @@
+// Extreme eigenvalues of a symmetric operator of which only products are known.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+namespace oche {
+
+using SymmetricProduct = std::function<std::vector<double>(const std::vector<double>&)>;
+
+struct LanczosOptions {
+  int64_t steps = 50;       // at most; no more than the dimension are taken
+  double tolerance = 1e-8;  // of the largest Ritz value's residual, relative to the largest |value|
+  uint64_t seed = 0;        // of the first direction
+};
+
+// Ritz values in rising order. A value theta comes with a unit vector v, the bound |A v - theta v|,
+// and its weight in the quadrature of the spectral density seen from the first direction (the
+// squared first component; they sum to 1: Golub and Meurant, "Matrices, Moments and Quadrature").
+struct LanczosResult {
+  std::vector<double> values, residuals, weights;
+  std::vector<std::vector<double>> vectors;
+  int64_t products = 0;
+  // True iff the largest value is within the tolerance. An eigenvalue that the operator has more
+  // than once is found once.
+  bool converged = false;
+
+  double largest() const { return values.back(); }
+};
+
+// Lanczos' iteration with full reorthogonalisation, in double (Golub and Van Loan, "Matrix
+// Computations", sec. 10.3.5). Ends early when the largest value has converged or the directions
+// span an invariant space. Throws std::invalid_argument for a dimension or number of steps below 1.
+LanczosResult lanczos(const SymmetricProduct& product,
+                      int64_t dimension,
+                      const LanczosOptions& options = {});
+
+// All eigenvalues, rising, with their vectors, of a symmetric matrix of n rows, row-major: cyclic
+// Jacobi rotations (Golub and Van Loan, sec. 8.5). For small n.
+struct Eigenvectors {
+  std::vector<double> values;
+  std::vector<std::vector<double>> vectors;
+};
+Eigenvectors symmetric_eigenvectors(std::vector<double> matrix, int64_t n);
+
+}  // namespace oche

@@ -1,0 +1,130 @@
+// The Hessian by the alphas: against differences of gradients, and by what is known of it.
+#include <cmath>
+
+#include "engine/autograd.h"
+#include "engine/lanczos.h"
+#include "nas/alpha_hessian.h"
+#include "tests/support/catch.h"
+#include "tests/support/files.h"
+#include "tests/support/step.h"
+
+using namespace oche;
+using namespace oche::nas;
+using namespace oche::test;
+
+namespace {
+
+using Vector = std::vector<double>;
+
+SearchConfig tiny() {
+  SearchConfig c;
+  c.gradient = "first-order";
+  c.layers = 3;
+  c.channels = 4;
+  c.steps = c.multiplier = 1;
+  c.alpha_init = 0.5;
+  c.dtype = DType::kFloat64;
+  return c;
+}
+
+Batch batch(uint64_t seed) {
+  return random_batch(4, 8, seed, DType::kFloat64);
+}
+
+Vector flat(const std::vector<Tensor>& tensors) {
+  Vector all;
+  for (const Tensor& t : tensors) {
+    const Vector values = t.detach().to_vector<double>();
+    all.insert(all.end(), values.begin(), values.end());
+  }
+  return all;
+}
+
+// Row after row.
+Vector dense(const AlphaHessian& hessian, double decay = 0) {
+  Vector rows;
+  for (int64_t i = 0; i < hessian.size(); ++i) {
+    Vector unit(hessian.size(), 0);
+    unit[i] = 1;
+    const Vector row = hessian.product(unit, decay);
+    rows.insert(rows.end(), row.begin(), row.end());
+  }
+  return rows;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "alpha hessian: symmetric, constant along the softmax' shift, the derivative of the gradient") {
+  SearchState s(tiny(), 3, 10);
+  s.step(batch(1), batch(2), 0.025, 0);
+  const auto before = snapshot(s);
+  const AlphaHessian hessian(s, {batch(3)}, 1);
+  const int64_t n = hessian.size();
+  REQUIRE(n == 2 * 2 * 8);
+  const Vector h = dense(hessian);
+  double largest = 0;
+  for (const double x : h) largest = std::max(largest, std::abs(x));
+  REQUIRE(largest > 1e-6);
+  for (int64_t i = 0; i < n; ++i) {
+    double shift = 0;
+    for (int64_t j = 0; j < n; ++j) {
+      CHECK(std::abs(h[i * n + j] - h[j * n + i]) < 1e-12 * largest);
+      shift += h[i * n + j];
+      if (j % 8 == 7) {  // an edge
+        CHECK(std::abs(shift) < 1e-12 * largest);
+        shift = 0;
+      }
+    }
+  }
+  CHECK(snapshot(s) == before);
+
+  Vector v(n);
+  for (int64_t i = 0; i < n; ++i) v[i] = std::sin(static_cast<double>(i + 1));
+  const Vector exact = hessian.product(v);
+  const auto gradient = [&](double along) {
+    const std::vector<Tensor> alphas = s.arch.alphas().tensors();
+    std::vector<Tensor> saved, moved;
+    int64_t at = 0;
+    for (const Tensor& a : alphas) {
+      saved.push_back(a.detach().clone());
+      Vector values = saved.back().to_vector<double>();
+      for (double& x : values) x += along * v[at++];
+      a.assign(Tensor::from(values, a.shape()));
+    }
+    const Vector g = flat(grad(s.search_loss(batch(3), 1), s.arch.alphas().tensors()));
+    for (size_t i = 0; i < alphas.size(); ++i) alphas[i].assign(saved[i]);
+    return g;
+  };
+  constexpr double kStep = 1e-5;
+  const Vector plus = gradient(kStep), minus = gradient(-kStep);
+  for (int64_t i = 0; i < n; ++i)
+    CHECK(std::abs((plus[i] - minus[i]) / (2 * kStep) - exact[i]) < 1e-6 * std::max(1.0, largest));
+}
+
+TEST_CASE("alpha hessian: means over batches, the penalty, the largest eigenvalue") {
+  SearchState s(tiny(), 3, 10);
+  const AlphaHessian first(s, {batch(1)}, 0), second(s, {batch(2)}, 0),
+      both(s, {batch(1), batch(2)}, 0);
+  const int64_t n = both.size();
+  const Vector a = dense(first), b = dense(second), mean = dense(both),
+               with_decay = dense(both, 0.5);
+  for (int64_t i = 0; i < n * n; ++i) {
+    CHECK(std::abs(mean[i] - (a[i] + b[i]) / 2) < 1e-12);
+    CHECK(std::abs(with_decay[i] - mean[i] - (i % (n + 1) == 0 ? 0.5 : 0)) < 1e-14);
+  }
+  const double exact = symmetric_eigenvectors(with_decay, n).values.back();
+  const LanczosResult r =
+      lanczos([&](const Vector& v) { return both.product(v, 0.5); }, n, {.tolerance = 1e-9});
+  CHECK(std::abs(r.largest() - exact) < 1e-9);
+}
+
+TEST_CASE("alpha hessian: what has none is refused") {
+  SearchConfig c = tiny();
+  c.relaxation = "gumbel-hard";
+  SearchState s(c, 3, 10);
+  CHECK(contains(message_of<std::invalid_argument>([&] { AlphaHessian(s, {batch(1)}, 0); }),
+                 "nobody's derivative"));
+  SearchState t(tiny(), 3, 10);
+  CHECK_THROWS_AS(AlphaHessian(t, {}, 0), std::invalid_argument);
+}

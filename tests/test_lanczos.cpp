@@ -1,0 +1,133 @@
+// Eigenvalues: the dense solver against closed forms, Lanczos' iteration against it.
+#include <cmath>
+#include <numbers>
+#include <numeric>
+
+#include "engine/lanczos.h"
+#include "engine/random.h"
+#include "tests/support/catch.h"
+
+using namespace oche;
+
+namespace {
+
+using Vector = std::vector<double>;
+
+Vector random_symmetric(int64_t n, uint64_t seed) {
+  RandomWords words(random_key(seed, 1, Purpose::kPerturb), 0);
+  Vector a(n * n);
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j <= i; ++j)
+      a[i * n + j] = a[j * n + i] = static_cast<double>(words.next()) / 2147483648.0 - 1;
+  }
+  return a;
+}
+
+Vector times(const Vector& a, const Vector& v) {
+  const auto n = std::ssize(v);
+  Vector y(n, 0);
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j < n; ++j) y[i] += a[i * n + j] * v[j];
+  }
+  return y;
+}
+
+double residual(const Vector& a, double value, const Vector& v) {
+  const Vector y = times(a, v);
+  double squares = 0;
+  for (size_t i = 0; i < v.size(); ++i) squares += (y[i] - value * v[i]) * (y[i] - value * v[i]);
+  return std::sqrt(squares);
+}
+
+double dot(const Vector& a, const Vector& b) {
+  return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
+}
+
+SymmetricProduct by(const Vector& a) {
+  return [&a](const Vector& v) { return times(a, v); };
+}
+
+}  // namespace
+
+TEST_CASE("eigenvectors of a small symmetric matrix") {
+  constexpr int64_t n = 12;
+  Vector toeplitz(n * n, 0);  // 2 beside -1: 2 - 2 cos(k pi / (n + 1))
+  for (int64_t i = 0; i < n; ++i) {
+    toeplitz[i * n + i] = 2;
+    if (i + 1 < n) toeplitz[i * n + i + 1] = toeplitz[(i + 1) * n + i] = -1;
+  }
+  const Eigenvectors e = symmetric_eigenvectors(toeplitz, n);
+  for (int64_t k = 0; k < n; ++k) {
+    const double angle = static_cast<double>(k + 1) * std::numbers::pi / (n + 1);
+    CHECK(std::abs(e.values[k] - (2 - 2 * std::cos(angle))) < 1e-14);
+  }
+  const Vector a = random_symmetric(n, 1);
+  const Eigenvectors r = symmetric_eigenvectors(a, n);
+  for (int64_t i = 0; i < n; ++i) {
+    CHECK(residual(a, r.values[i], r.vectors[i]) < 1e-13);
+    for (int64_t j = 0; j < n; ++j)
+      CHECK(std::abs(dot(r.vectors[i], r.vectors[j]) - (i == j ? 1 : 0)) < 1e-14);
+  }
+  CHECK(symmetric_eigenvectors({3, 0, 0, -5}, 2).values == Vector{-5, 3});
+  CHECK(symmetric_eigenvectors({7}, 1).values == Vector{7});
+  CHECK(symmetric_eigenvectors(Vector(9, 0), 3).values == Vector(3, 0));
+}
+
+TEST_CASE("lanczos finds the largest eigenvalue, and all of a small operator") {
+  constexpr int64_t n = 60;
+  const Vector a = random_symmetric(n, 2);
+  const Vector exact = symmetric_eigenvectors(a, n).values;
+  const LanczosResult r = lanczos(by(a), n, {.tolerance = 1e-10});
+  CHECK(r.converged);
+  CHECK(r.products < n);
+  CHECK(std::abs(r.largest() - exact.back()) < 1e-12 * std::abs(exact.back()));
+  for (size_t i = 0; i < r.values.size(); ++i) {  // what it says of its error holds
+    CHECK(std::abs(residual(a, r.values[i], r.vectors[i]) - r.residuals[i]) < 1e-9);
+    CHECK(std::abs(dot(r.vectors[i], r.vectors[i]) - 1) < 1e-12);
+  }
+  const LanczosResult all = lanczos(by(a), n, {.steps = 1000, .tolerance = 0});
+  REQUIRE(std::ssize(all.values) == n);
+  CHECK(all.products == n);
+  for (int64_t i = 0; i < n; ++i) CHECK(std::abs(all.values[i] - exact[i]) < 1e-12);
+  const LanczosResult few = lanczos(by(a), n, {.steps = 3});
+  CHECK_FALSE(few.converged);
+  CHECK(few.products == 3);
+}
+
+// The weights are those of a quadrature: sum_i w_i theta_i^k = v' A^k v, v the first direction.
+TEST_CASE("lanczos' weights give the moments of the first direction") {
+  constexpr int64_t n = 30;
+  const Vector a = random_symmetric(n, 3);
+  Vector v;
+  const auto product = [&](const Vector& x) {
+    if (v.empty()) v = x;
+    return times(a, x);
+  };
+  const LanczosResult r = lanczos(product, n, {.steps = 6, .tolerance = 0});
+  Vector power = v;
+  for (int k = 0; k < 12; ++k) {  // exact up to degree 2 * 6 - 1
+    double moment = 0;
+    for (size_t i = 0; i < r.values.size(); ++i) moment += r.weights[i] * std::pow(r.values[i], k);
+    CAPTURE(k);
+    CHECK(std::abs(moment - dot(v, power)) < 1e-10 * std::max(1.0, std::abs(moment)));
+    power = times(a, power);
+  }
+}
+
+TEST_CASE("lanczos ends in an invariant space") {
+  const auto scaled = [](const Vector& v) {
+    Vector y = v;
+    for (double& x : y) x *= 4;
+    return y;
+  };
+  const LanczosResult r = lanczos(scaled, 10);
+  CHECK(r.products == 1);
+  CHECK(r.converged);
+  CHECK(r.values.size() == 1);
+  CHECK(std::abs(r.largest() - 4) < 1e-14);
+  const LanczosResult zero = lanczos([](const Vector& v) { return Vector(v.size(), 0); }, 10);
+  CHECK(zero.values == Vector{0});
+  CHECK(lanczos(scaled, 1).values.size() == 1);
+  CHECK_THROWS_AS(lanczos(scaled, 0), std::invalid_argument);
+  CHECK_THROWS_AS(lanczos(scaled, 3, {.steps = 0}), std::invalid_argument);
+}
