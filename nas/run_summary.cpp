@@ -30,6 +30,7 @@ class Event {
     }
   }
 
+  bool has(const char* key) const { return object_.contains(key); }
   std::string text(const char* key) const { return member(key, "a text", &json::is_string); }
   double number(const char* key) const { return member(key, "a number", &json::is_number); }
   bool truth(const char* key) const { return member(key, "true or false", &json::is_boolean); }
@@ -99,6 +100,7 @@ void apply(const Event& event, RunSummary& run) {
       run.accuracies = {event.number("train_accuracy"),
                         event.number("search_accuracy"),
                         event.number("discrete_accuracy")};
+      if (event.has("reason")) run.reason = event.text("reason");
     }
   }
 }

@@ -32,6 +32,7 @@ struct RunSummary {
   };
   std::optional<Accuracies> accuracies;  // of a finished run, as is the genotype
   std::optional<Genotype> genotype;
+  std::string reason;  // why it ended before its last epoch, if a stop ended it
 
   std::vector<CheckpointFile> checkpoints;  // oldest first
 };

@@ -136,6 +136,19 @@ TEST_CASE("every candidate of every edge is drawn, in the colour of its name") {
   CHECK_FALSE(contains(page, "Reduction cell: weights"));  // nothing is searched there
 }
 
+TEST_CASE("why a search ended before its last epoch stands on the page") {
+  MadeUpRun run;
+  run.epoch(1);
+  run.write("genotype.json", std::string(kGenotype));
+  run.write(
+      "events.jsonl",
+      R"({"schema":1,"type":"end","finished":true,"steps":5,"ended_by":"skip-count","reason":"2 skips < 3",)"
+      R"("train_accuracy":0.5,"search_accuracy":0.375,"discrete_accuracy":0.125})"
+      "\n");
+  CHECK(
+      contains(run.page(), "finished, 1 of 3 epochs of 5 steps; it ended early: 2 skips &lt; 3."));
+}
+
 TEST_CASE("what is not finite leaves a gap and is called so") {
   MadeUpRun run;
   run.epoch(1, kNan);

@@ -37,7 +37,7 @@ std::string heading(const ReportData& data) {
 <body>
 <header>
 <h1>{0}</h1>
-<p>Architecture search: {2}, {3} of {4} epochs of {5} steps. {6} weights, {7} alphas. Device {8}, oche {9} ({10}).</p>
+<p>Architecture search: {2}, {3} of {4} epochs of {5} steps{11}. {6} weights, {7} alphas. Device {8}, oche {9} ({10}).</p>
 </header>
 )",
                      title,
@@ -50,7 +50,8 @@ std::string heading(const ReportData& data) {
                      run.alphas,
                      escape(environment(data, "device")),
                      escape(environment(data, "version")),
-                     escape(environment(data, "revision")));
+                     escape(environment(data, "revision")),
+                     run.reason.empty() ? "" : "; it ended early: " + escape(run.reason));
 }
 
 std::string number(double value, std::string_view format, double factor = 1) {

@@ -39,6 +39,24 @@ oche(0 search ${SMALL} --method gdas --out gdas --quiet)
 file(READ ${WORK}/gdas/report.html page)
 expect_match("${page}" "<h1>gdas on patterns, seed 0</h1>.*Temperature of the relaxation")
 
+# A candidate that a stage leaves out has a line as far as it came; a type of cell that is not searched has none.
+oche(0 search ${SMALL} --method p-darts --set stages.layers=3,3,3 --set schedule.alpha-from=0 --epochs 6 --out stages --quiet)
+file(READ ${WORK}/stages/report.html page)
+expect_match("${page}" "<h1>p-darts on patterns, seed 0</h1>")
+string(REGEX MATCHALL "<title>(none|[a-z]+_[a-z0-9_]+)</title><polyline" lines "${page}")
+list(LENGTH lines count)
+expect_equal("${count} lines" "80 lines")
+string(REGEX MATCHALL "_[35]x[35]</title><polyline points=\"[0-9.]+,[0-9.]+ [0-9.]+,[0-9.]+\"" short "${page}")
+if(NOT short)
+  message(SEND_ERROR "no candidate ends with the first stage")
+endif()
+oche(0 search --train-size 16 --layers 3 --channels 2 --batch 8 --epochs 1 --space nas-bench-201 --out fixed --quiet)
+file(READ ${WORK}/fixed/report.html page)
+expect_match("${page}" "Normal cell: weights.*nor_conv_3x3")
+if(page MATCHES "Reduction cell: weights")
+  message(SEND_ERROR "a cell that is not searched has weights")
+endif()
+
 # One under way, one that a signal ended, one that was killed.
 list(JOIN TINY " " arguments)
 execute_process(
