@@ -150,11 +150,13 @@ struct Row {
   std::string_view name;
   std::unique_ptr<Decision> (*make)(const DecisionOptions&);
 };
-constexpr Row kRows[] = {{"top2", make<Top2>},
-                         {"top2-pairs", make<Top2Pairs>},
-                         {"all-edges", make<AllEdges>},
-                         {"threshold", make<Threshold>},
-                         {"progressive", make<Progressive>}};
+constexpr Row kRows[] = {
+    {"top2", make<Top2>},
+    {"top2-pairs", make<Top2Pairs>},
+    {"all-edges", make<AllEdges>},
+    {"threshold", make<Threshold>},
+    {"progressive", make<Progressive>},
+};
 constexpr auto kNames = names_of(kRows);
 
 Mixture discrete_mixture(const CellGenotype& cell, const CellSpace& space, DType dtype) {

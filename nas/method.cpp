@@ -70,6 +70,7 @@ constexpr Method kMethods[] = {
        c.decision = "all-edges";
        c.epochs = 150;
        c.alpha_init = 0.01;
+       c.alpha_grad_clip = 10;
      },
      "Adam for the alphas, as in the paper; the code takes plain SGD on one device. They start "
      "around "
@@ -89,6 +90,7 @@ constexpr Method kMethods[] = {
        c.alpha_from = 10;
        c.lr_min = 0;
        c.alpha_lr = 6e-4;
+       c.alpha_grad_clip = 5;
      },
      "skip dropout of the first stage as in the code's instructions; weights and alphas of a stage "
      "are "

@@ -101,7 +101,10 @@ struct Row {
   std::unique_ptr<Perturbation> (*make)();
 };
 constexpr Row kRows[] = {
-    {"none", make<None>}, {"random", make<Random>}, {"adversarial", make<Adversarial>}};
+    {"none", make<None>},
+    {"random", make<Random>},
+    {"adversarial", make<Adversarial>},
+};
 constexpr auto kNames = names_of(kRows);
 
 }  // namespace

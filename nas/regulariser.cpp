@@ -118,12 +118,14 @@ struct Row {
   std::string_view name;
   std::unique_ptr<Regulariser> (*make)(double weight);
 };
-constexpr Row kRows[] = {{"none", make<None>},
-                         {"zero-one", make<ZeroOne>},
-                         {"zero-one-abs", make<ZeroOneAbs>},
-                         {"parameters", make<Parameters>},
-                         {"operations", make<Operations>},
-                         {"resource", make<Resource>}};
+constexpr Row kRows[] = {
+    {"none", make<None>},
+    {"zero-one", make<ZeroOne>},
+    {"zero-one-abs", make<ZeroOneAbs>},
+    {"parameters", make<Parameters>},
+    {"operations", make<Operations>},
+    {"resource", make<Resource>},
+};
 constexpr auto kNames = names_of(kRows);
 
 }  // namespace

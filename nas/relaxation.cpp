@@ -71,10 +71,12 @@ struct Row {
   std::string_view name;
   std::unique_ptr<Relaxation> (*make)();
 };
-constexpr Row kRows[] = {{"softmax", make<Softmax>},
-                         {"sigmoid", make<Sigmoid>},
-                         {"gumbel-soft", make<GumbelSoft>},
-                         {"gumbel-hard", make<GumbelHard>}};
+constexpr Row kRows[] = {
+    {"softmax", make<Softmax>},
+    {"sigmoid", make<Sigmoid>},
+    {"gumbel-soft", make<GumbelSoft>},
+    {"gumbel-hard", make<GumbelHard>},
+};
 constexpr auto kNames = names_of(kRows);
 
 }  // namespace

@@ -112,7 +112,7 @@ endfunction()
 
 file(WRITE ${WORK}/runs/one.json "{}")
 file(MAKE_DIRECTORY "${WORK}/runs/two words")
-expect_offers("darts;darts-1st;darts-one-level" search --method d)
+expect_offers("darts;darts-1st;darts-one-level;darts-plus" search --method d)
 expect_offers("f32;f64" search --dtype f)
 expect_offers("cifar10;cifar100" search --dataset c)
 expect_offers("finite-difference;first-order" search --gradient fi)
