@@ -1,5 +1,6 @@
 // oche methods: the published methods that a search knows, and what each is made of.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <memory>
@@ -7,7 +8,9 @@
 #include <vector>
 
 #include "engine/error.h"
+#include "nas/arch_gradient.h"
 #include "nas/method.h"
+#include "nas/stages.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
@@ -26,6 +29,8 @@ Examples:
   oche methods gdas
 )";
 
+constexpr std::string_view kPlain = "darts-1st";
+
 struct Arguments {
   std::string name;
   bool json = false;
@@ -36,23 +41,55 @@ SearchConfig preset(const nas::Method& method) {
   return resolve(chosen);
 }
 
-// The settings that name the parts of a method.
-constexpr struct {
-  std::string_view title, key;
-} kParts[] = {{"relaxation", "relaxation.name"},
-              {"gradient", "gradient.name"},
-              {"regulariser", "regulariser.name"},
-              {"decision", "decision.name"},
-              {"order", "schedule.order"}};
+std::string joined(const std::vector<std::string>& parts, const char* otherwise) {
+  return parts.empty() ? otherwise : fmt::format("{}", fmt::join(parts, ", "));
+}
 
-std::vector<std::string> parts_of(const SearchConfig& config) {
+std::string relaxation_of(const SearchConfig& c) {
+  return c.perturb == "none" ? c.relaxation : fmt::format("{}, {}", c.relaxation, c.perturb);
+}
+
+std::string edge_of(const SearchConfig& c) {
   std::vector<std::string> parts;
-  for (const auto& part : kParts) parts.push_back(value_text(config, *find_setting(part.key)));
+  if (c.channel_share > 1) parts.push_back(fmt::format("1/{} of the channels", c.channel_share));
+  if (c.edge_weights != "none") parts.push_back(fmt::format("{} weights", c.edge_weights));
+  if (c.skip_dropout > 0 || !c.stage_skip_dropout.empty()) parts.emplace_back("skip dropout");
+  if (c.op_dropout > 0) parts.emplace_back("op dropout");
+  if (c.drop_path > 0) parts.emplace_back("drop-path");
+  return joined(parts, "full");
+}
+
+std::string schedule_of(const SearchConfig& c) {
+  const bool joint = nas::make_arch_gradient(c.gradient)->joint();
+  std::vector<std::string> parts{joint ? "together" : c.order};
+  if (const int64_t stages = nas::stage_count(c); stages > 1)
+    parts.push_back(fmt::format("{} stages", stages));
+  if (c.alpha_from > 0) parts.push_back(fmt::format("alphas from {}", c.alpha_from));
+  return joined(parts, "");
+}
+
+// The eight parts of a method (docs/methods.md).
+constexpr struct {
+  std::string_view title;
+  std::string (*of)(const SearchConfig&);
+} kParts[] = {{"space", [](const SearchConfig& c) { return c.space; }},
+              {"relaxation", relaxation_of},
+              {"edge", edge_of},
+              {"gradient", [](const SearchConfig& c) { return c.gradient; }},
+              {"regulariser", [](const SearchConfig& c) { return c.regulariser; }},
+              {"decision", [](const SearchConfig& c) { return c.decision; }},
+              {"stop", [](const SearchConfig& c) { return c.stop; }},
+              {"schedule", schedule_of}};
+
+std::vector<std::string> parts_of(const nas::Method& method) {
+  const SearchConfig config = preset(method);
+  std::vector<std::string> parts;
+  for (const auto& part : kParts) parts.push_back(part.of(config));
   return parts;
 }
 
 Json as_json(const nas::Method& method) {
-  const std::vector<std::string> values = parts_of(preset(method));
+  const std::vector<std::string> values = parts_of(method);
   Json parts;
   for (size_t i = 0; i < values.size(); ++i) parts[std::string(kParts[i].title)] = values[i];
   return {{"name", method.name},
@@ -63,15 +100,7 @@ Json as_json(const nas::Method& method) {
 }
 
 // Columns as wide as their longest entry.
-void print_table() {
-  std::vector<std::vector<std::string>> rows{{"method"}};
-  for (const auto& part : kParts) rows[0].emplace_back(part.title);
-  rows[0].emplace_back("source");
-  for (const nas::Method& m : nas::methods()) {
-    rows.push_back(parts_of(preset(m)));
-    rows.back().insert(rows.back().begin(), std::string(m.name));
-    rows.back().emplace_back(m.source);
-  }
+void print_columns(const std::vector<std::vector<std::string>>& rows) {
   for (const std::vector<std::string>& row : rows) {
     std::string line;
     for (size_t column = 0; column < row.size(); ++column) {
@@ -80,6 +109,28 @@ void print_table() {
       line += column + 1 < row.size() ? fmt::format("{:<{}}  ", row[column], width) : row[column];
     }
     fmt::print("{}\n", line);
+  }
+}
+
+// What a method shares with the first order of DARTS is a dot, but in the row of that.
+void print_table() {
+  const std::vector<std::string> plain = parts_of(nas::find_method(kPlain));
+  std::vector<std::vector<std::string>> rows{{"method"}};
+  for (const auto& part : kParts) rows[0].emplace_back(part.title);
+  rows[0].emplace_back("source");
+  for (const nas::Method& m : nas::methods()) {
+    std::vector<std::string> row = parts_of(m);
+    for (size_t i = 0; i < row.size() && m.name != kPlain; ++i) {
+      if (row[i] == plain[i]) row[i] = ".";
+    }
+    row.insert(row.begin(), std::string(m.name));
+    row.emplace_back(m.source);
+    rows.push_back(std::move(row));
+  }
+  print_columns(rows);
+  fmt::print("\n. as {}\n\nWhere a preset differs from the paper or its code:\n", kPlain);
+  for (const nas::Method& m : nas::methods()) {
+    if (!m.differs.empty()) fmt::print("{}: {}\n", m.name, m.differs);
   }
 }
 

@@ -2,7 +2,11 @@
 include(${CMAKE_CURRENT_LIST_DIR}/common.cmake)
 
 oche(0 methods)
-expect_match("${out}" "^method +relaxation +gradient +regulariser +decision +order +source\ndarts ")
+expect_match("${out}" "^method +space +relaxation +edge +gradient +regulariser +decision +stop +schedule +source\ndarts +[.] +[.] +[.] +finite-difference ")
+expect_match("${out}" "\ndarts-1st +darts-cnn +softmax +full +first-order +none +top2 +epochs +alpha-first ")
+expect_match("${out}" "\np-darts +[^\n]*skip dropout[^\n]*3 stages, alphas from 10")
+expect_match("${out}" "\nsmooth-darts-adv +darts-cnn-no-none +softmax, adversarial ")
+expect_match("${out}" "\nWhere a preset differs [^\n]+:\n.*\ngdas: pools keep")
 oche(0 methods --json)
 set(listed "${out}")
 string(JSON count LENGTH "${listed}" methods)
