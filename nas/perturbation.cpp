@@ -66,6 +66,7 @@ class Adversarial final : public Perturbation {
   std::vector<Tensor> apply(const std::vector<Tensor>& clean,
                             const WeightsLoss& loss,
                             const PerturbationInput& in) const override {
+    const Label part("perturbation");
     std::vector<Tensor> a;
     {
       const NoGrad no_grad;

@@ -1,5 +1,4 @@
 // The passes of a search step: what the cells run, and the losses that are made of it.
-#include "engine/diagnose.h"
 #include "engine/ops.h"
 #include "nas/search_state.h"
 
@@ -66,15 +65,14 @@ CellMixtures SearchState::train_mixtures(const Batch& train, const Pass& pass) {
       if (mixture->weights) mixture->weights = *next++;
     return m;
   };
-  const Label part("perturbation");
-  const Frozen frozen(network.weights());
   // As an evaluation sees the network: without dropout, too.
   const Pass evaluation{
       .statistics = Statistics::kRunning, .step = pass.step, .step_at = pass.step_at};
-  return with(perturbation_->apply(
-      tables,
-      [&](const std::vector<Tensor>& weights) { return loss(train, with(weights), evaluation); },
-      input));
+  const auto evaluated = [&](const std::vector<Tensor>& weights) {
+    const Frozen frozen(network.weights());
+    return loss(train, with(weights), evaluation);
+  };
+  return with(perturbation_->apply(tables, evaluated, input));
 }
 
 Pass SearchState::pass(int64_t index, Phase phase) const {
