@@ -55,6 +55,8 @@ Snapshot four_steps(const SearchConfig& config, bool graphs) {
     s.rest_alphas(i < config.alpha_from);
     s.set_temperature(2.0 - 0.4 * static_cast<double>(i));
     s.set_radius(0.1 + 0.1 * static_cast<double>(i));
+    if (config.drop_path > 0)  // which has another rate from the third step on
+      s.set_edge_rates({.skip_dropout = i < 2 ? 0.1 : 0.4, .drop_path = config.drop_path});
     const int64_t n = i == 2 ? 2 : 3;
     append(all,
            s.step(random_batch(n, 8, 2 * i + 1),
@@ -94,7 +96,16 @@ TEST_CASE("so have those of each schedule and relaxation", "[parts]") {
   check("hard Gumbel", [](SearchConfig& c) { c.relaxation = "gumbel-hard"; });
   for (const std::string_view name : {"random", "adversarial"})
     check(name, [&](SearchConfig& c) { c.perturb = name; });
+  check("partial channels, weights of edges, dropout, costs", [](SearchConfig& c) {
+    c.channel_share = 2;
+    c.edge_weights = "softmax";
+    c.drop_path = 0.2;
+    c.regulariser = "resource";
+    c.regulariser_weight = 0.01;
+  });
+  check("noise", [](SearchConfig& c) { c.space = "darts-s4"; });
   check("gates", [](SearchConfig& c) {
+    c.space = "darts-cnn-no-none";
     c.relaxation = "sigmoid";
     c.regulariser = "zero-one";
     c.regulariser_weight = 10;
