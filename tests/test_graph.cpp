@@ -97,6 +97,7 @@ TEST_CASE("so have those of each schedule and relaxation", "[parts]") {
   for (const std::string_view name : {"random", "adversarial"})
     check(name, [&](SearchConfig& c) { c.perturb = name; });
   check("partial channels, weights of edges, dropout, costs", [](SearchConfig& c) {
+    c.channels = 4;
     c.channel_share = 2;
     c.edge_weights = "softmax";
     c.drop_path = 0.2;
