@@ -4,9 +4,11 @@
 
 #include "engine/autograd.h"
 #include "engine/gradcheck.h"
+#include "engine/tensor_file.h"
 #include "nas/search.h"
 #include "tests/support/catch.h"
 #include "tests/support/files.h"
+#include "tests/support/source.h"
 #include "tests/support/step.h"
 
 using namespace oche;
@@ -115,6 +117,29 @@ TEST_CASE("edge: weights of edges sum to 1 at each node") {
   const std::vector<Tensor> inputs{beta};
   CHECK(gradcheck(f, inputs).worst_error < 1e-7);
   CHECK(gradgradcheck(f, inputs).worst_error < 1e-7);
+}
+
+TEST_CASE("edge: weights and gradients are those of PyTorch") {
+  const SafetensorsFile file = SafetensorsFile::open(test_data("relaxations.safetensors"));
+  const auto read = [&](const std::string& name) {
+    return read_tensor(file, name, DType::kFloat64);
+  };
+  const auto check = [&](const Tensor& got, const std::string& name) {
+    const std::vector<double> a = doubles(got), b = doubles(read(name));
+    REQUIRE(a.size() == b.size());
+    for (size_t i = 0; i < a.size(); ++i) CHECK(std::abs(a[i] - b[i]) <= 1e-14);
+  };
+  const Tensor alpha = read("alpha").set_requires_grad(true),
+               beta = read("beta").set_requires_grad(true), cotangent = read("cotangent");
+  const Tensor q = node_softmax(beta, make_space("darts-cnn", 4).normal.edges_into_nodes());
+  check(q, "edge-softmax/weights");
+  const Tensor first = reshape(slice(cotangent, 1, 0, 1), {14});
+  check(grad(sum(q * first), std::vector{beta}, {.retain_graph = true})[0], "edge-softmax/dbeta");
+  const Tensor product = softmax(alpha, 1) * reshape(q, {14, 1});
+  check(product, "edge-product/weights");
+  const std::vector<Tensor> g = grad(sum(product * cotangent), std::vector{alpha, beta});
+  check(g[0], "edge-product/dalpha");
+  check(g[1], "edge-product/dbeta");
 }
 
 TEST_CASE("edge: equal weights of edges scale a node, fused or not") {

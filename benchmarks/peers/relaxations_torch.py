@@ -3,7 +3,9 @@
 
 Writes a safetensors file, all float64: `alpha` (14, 8), `noise` (standard Gumbel), `cotangent`,
 `temperature` (), and for each relaxation `<name>/weights` and `<name>/dalpha`, the gradient of
-sum(cotangent * weights). torch's own gumbel_softmax is not used, since its noise cannot be given.
+sum(cotangent * weights). Of weights of edges `beta` (14), and under `edge-softmax/` and `edge-product/` the softmax q over
+the edges into each node and softmax(alpha) * q, with `dbeta` by the first column of the cotangent and by all of it, and
+`dalpha`. torch's own gumbel_softmax is not used, since its noise cannot be given.
 """
 import argparse
 
@@ -16,6 +18,11 @@ from darts_torch import write_safetensors
 def gumbel_soft(alpha, noise, temperature):
     """SNAS, arXiv:1812.09926, eq. 4."""
     return torch.softmax((torch.log_softmax(alpha, dim=-1) + noise) / temperature, dim=-1)
+
+
+def edge_softmax(beta):
+    """PC-DARTS, arXiv:1907.05737, sec. 3.3: nodes of 2, 3, 4 and 5 edges."""
+    return torch.cat([torch.softmax(node, dim=-1) for node in torch.split(beta, [2, 3, 4, 5])])
 
 
 RELAXATIONS = {
@@ -40,6 +47,14 @@ def main():
         weights = relaxation(alpha, tensors["noise"], tensors["temperature"])
         tensors[f"{name}/weights"] = weights
         tensors[f"{name}/dalpha"], = torch.autograd.grad((weights * tensors["cotangent"]).sum(), alpha)
+    tensors["beta"] = torch.randn(14)
+    alpha, beta = (tensors[name].clone().requires_grad_() for name in ("alpha", "beta"))
+    q = edge_softmax(beta)
+    product = torch.softmax(alpha, dim=-1) * q[:, None]
+    tensors["edge-softmax/weights"], tensors["edge-product/weights"] = q, product
+    tensors["edge-softmax/dbeta"], = torch.autograd.grad((q * tensors["cotangent"][:, 0]).sum(), beta, retain_graph=True)
+    loss = (product * tensors["cotangent"]).sum()
+    tensors["edge-product/dalpha"], tensors["edge-product/dbeta"] = torch.autograd.grad(loss, [alpha, beta])
     write_safetensors(args.export, tensors, {"seed": str(args.seed)})
 
 
