@@ -58,7 +58,7 @@ def calibrate(a, method):
     if not (run / "genotype.json").exists():
         command = [a.binary, "search", *scaled(a, method, stages), *a.options, "--threads", 1, "--out", run, "--force",
                    "--quiet"]
-        subprocess.run([str(c) for c in command], check=True)
+        subprocess.run([str(c) for c in command], stdout=subprocess.DEVNULL, check=True)
     return statistics.mean(float(row["seconds"]) for row in rows_of(run))
 
 
@@ -74,7 +74,7 @@ def pair(a, method):
         start = ["--resume", run] if (run / "ckpt").exists() else \
             [*scaled(a, method, epochs), *a.options, "--seed", seed, "--out", run]
         command = [a.binary, "search", *start, "--threads", 1, "--quiet"]
-        running[subprocess.Popen([str(c) for c in command])] = (used, spent, time.monotonic())
+        running[subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL)] = (used, spent, time.monotonic())
     try:
         while running:
             time.sleep(1)
