@@ -61,7 +61,7 @@ endif()
 list(JOIN TINY " " arguments)
 execute_process(
   COMMAND sh -c "'${OCHE}' search ${arguments} --epochs 100000 --out ended --quiet & pid=$!
-                 until grep -qs "^2," ended/metrics.csv || ! kill -0 $pid; do sleep 0.1; done
+                 until grep -qs '^2,' ended/metrics.csv || ! kill -0 $pid; do sleep 0.1; done
                  '${OCHE}' report ended --out under-way.html; kill -TERM $pid; wait $pid"
   WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE out ERROR_VARIABLE err RESULT_VARIABLE code)
 expect_equal("${code} ${out}${err}" "143 under-way.html\n")
