@@ -16,9 +16,6 @@ struct SearchedEdges {
 // Those that a search begins with; stages leave some of them.
 SearchedEdges searched_edges(const SearchConfig& config);
 
-// Numbers of one cell type: for each edge one for each of its candidates.
-using EdgeRows = std::vector<std::vector<double>>;
-
 // The relaxation's scores of the present alphas, in float64.
 struct CandidateWeights {
   EdgeRows normal, reduce;

@@ -11,16 +11,7 @@
 namespace oche::nas {
 namespace {
 
-constexpr std::array<std::string_view, 8> kDarts = {kNone,
-                                                    "max_pool_3x3",
-                                                    "avg_pool_3x3",
-                                                    "skip_connect",
-                                                    "sep_conv_3x3",
-                                                    "sep_conv_5x5",
-                                                    "dil_conv_3x3",
-                                                    "dil_conv_5x5"};
-
-// All that there are.
+// All that there are, those of DARTS first.
 constexpr std::array<std::string_view, 11> kPrimitives = {kNone,
                                                           "max_pool_3x3",
                                                           "avg_pool_3x3",
@@ -32,6 +23,7 @@ constexpr std::array<std::string_view, 11> kPrimitives = {kNone,
                                                           "nor_conv_1x1",
                                                           "nor_conv_3x3",
                                                           "noise"};
+constexpr size_t kDarts = 8;
 
 constexpr auto kPlainNorm = BatchNorm2d::Affine::kNo;
 
@@ -82,7 +74,7 @@ Tensor Primitive::forward(const Tensor& x, const Pass& pass) const {
 }
 
 std::span<const std::string_view> darts_primitives() {
-  return kDarts;
+  return std::span(kPrimitives).first<kDarts>();
 }
 
 std::optional<Branch> primitive_branch(std::string_view name, int64_t stride, bool plain) {

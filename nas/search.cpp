@@ -56,10 +56,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-bool one_level(const SearchConfig& c) {
-  return make_arch_gradient(c.gradient)->joint();
-}
-
 // With one level all images train both, and what is measured beside is of the same images.
 Split split(const SearchConfig& c, const Dataset& set) {
   if (c.train_size > set.size()) {
@@ -109,13 +105,10 @@ void Search::begin_stage(int64_t index, Space space) {
 
 void Search::next_stage() {
   const int64_t next = stage_ + 1, left = stage_candidates(config_, next);
-  const SearchState& s = *state_;
-  const auto shrink = [&](const CellSpace& cell, const Tensor& alpha) {
-    return alpha ? shrunk(cell, s.relaxation().scores(cast(alpha, DType::kFloat64)), left) : cell;
-  };
-  Space space = s.space;
-  space.normal = shrink(space.normal, s.arch.normal());
-  space.reduce = shrink(space.reduce, s.arch.reduce());
+  const CandidateWeights scores = candidate_weights(*state_);
+  Space space = state_->space;
+  space.normal = shrunk(space.normal, scores.normal, left);
+  space.reduce = shrunk(space.reduce, scores.reduce, left);
   begin_stage(next, std::move(space));
 }
 
@@ -241,20 +234,12 @@ bool Search::run_epoch(SearchObserver& observer) {
 }
 
 void Search::ask_stop(EpochReport& report) {
-  const auto scores = [&](const Tensor& alpha) {
-    return alpha ? state_->relaxation()
-                       .scores(cast(alpha.detach(), DType::kFloat64))
-                       .to_vector<double>()
-                 : std::vector<double>();
-  };
-  const std::vector<double> normal = scores(state_->arch.normal()),
-                            reduce = scores(state_->arch.reduce());
   stopped_.ending = stopped_.stop->after_epoch({.epoch = report.epoch,
                                                 .epochs = config_.epochs,
                                                 .genotype = report.genotype,
                                                 .space = state_->space,
-                                                .normal = normal,
-                                                .reduce = reduce,
+                                                .normal = report.weights.normal,
+                                                .reduce = report.weights.reduce,
                                                 .eigenvalue = [&] {
                                                   report.eigenvalue = largest_eigenvalue();
                                                   return *report.eigenvalue;
@@ -295,83 +280,6 @@ double Search::accuracy(const std::vector<int64_t>& images, const CellMixtures& 
     }
   }
   return static_cast<double>(right) / static_cast<double>(images.size());
-}
-
-namespace {
-
-// Of stage `i`, whose edges may have kept their costliest candidates.
-Space largest_space(const SearchConfig& c, int64_t i) {
-  Space space = make_space(c.space, c.steps);
-  const int64_t count = stage_candidates(c, i);
-  const auto shrink = [&](const CellSpace& cell) {
-    if (cell.rows() == 0) return cell;
-    std::vector<double> weights;
-    for (const SpaceEdge& edge : cell.edges) {
-      for (const std::string& name : edge.candidates) {
-        const std::optional<Branch> branch = primitive_branch(name, 1);
-        weights.push_back(branch ? 1.0 + static_cast<double>(branch_weights(*branch, 16, 16)) : 0);
-      }
-    }
-    return shrunk(cell, Tensor::from(weights, {cell.rows(), cell.columns()}, Device()), count);
-  };
-  space.normal = shrink(space.normal);
-  space.reduce = shrink(space.reduce);
-  return space;
-}
-
-struct StageCost {
-  int64_t weights, alphas, macs_per_image;
-  MemoryStats memory;
-};
-StageCost estimate_stage(const SearchConfig& c,
-                         Space space,
-                         const DatasetShape& set,
-                         int64_t device_bytes) {
-  const DryRun dry_run;
-  SearchState state(c, std::move(space), set.channels, set.classes);
-  const Batch batch{Tensor::empty({c.batch, set.height, set.width, set.channels}, c.dtype),
-                    Tensor::empty({c.batch}, DType::kInt64)};
-  const int64_t macs_before = mac_count();
-  state.network.forward(batch.images, state.mixtures(), {});
-  const int64_t macs = (mac_count() - macs_before) / c.batch;
-
-  const Batch validation{Tensor::empty(batch.images.shape(), c.dtype),
-                         Tensor::empty({c.batch}, DType::kInt64)};
-  const Tensor held = device_bytes == 0 ? Tensor() : Tensor::empty({device_bytes}, DType::kUInt8);
-  reset_peak_memory();
-  for (int64_t step = 0; step < 2; ++step) state.step(batch, validation, c.lr, step);
-  return {state.network.weights().numel(), state.arch.alphas().numel(), macs, memory_stats()};
-}
-
-}  // namespace
-
-SearchCost estimate_cost(const SearchConfig& c, const DatasetShape& set) {
-  validate(c);
-  const bool on_cpu = default_device() == Device();
-  constexpr int64_t kFeeds = 2;
-  const int64_t there = on_cpu ? 0 : kFeeds * DeviceBatches::device_bytes(set, c.batch, c.dtype);
-  SearchCost cost{};
-  int64_t extent = 0;
-  for (int64_t i = 0; i < stage_count(c); ++i) {
-    const StageCost s = estimate_stage(stage_config(c, i), largest_space(c, i), set, there);
-    cost.weights = std::max(cost.weights, s.weights);
-    cost.alphas = std::max(cost.alphas, s.alphas);
-    cost.macs_per_image = std::max(cost.macs_per_image, s.macs_per_image);
-    cost.tensor_bytes = std::max(cost.tensor_bytes, s.memory.peak);
-    extent = std::max(extent, s.memory.peak_extent);
-  }
-  const int64_t pixels = set.height * set.width * set.channels;
-  const int64_t element = on_cpu ? size_of(c.dtype) : set.element_bytes;
-  int64_t batches = kFeeds * BatchLoader::kMostBatches * c.batch * pixels * element;
-  if (!on_cpu) batches += kFeeds * DeviceBatches::host_bytes(set, c.batch);
-  const int64_t used = c.train_size > 0 ? std::min(c.train_size, set.images) : set.images;
-  const double fraction = one_level(c) ? 1 : c.train_fraction;
-  const auto train_images =
-      static_cast<int64_t>(std::llround(fraction * static_cast<double>(used)));
-  cost.memory_bytes = (on_cpu ? extent : 0) + set.bytes() + batches;
-  cost.device_bytes = on_cpu ? 0 : extent;
-  cost.steps = c.epochs * (train_images / c.batch);
-  return cost;
 }
 
 }  // namespace oche::nas

@@ -61,7 +61,7 @@ void require_perturbation(const SearchConfig& c) {
           fmt::format("none with {}: what is perturbed are weights that run as they are and sum "
                       "to 1 on an edge",
                       c.relaxation));
-  require(!make_arch_gradient(c.gradient)->joint(),
+  require(!one_level(c),
           "perturb",
           c.perturb,
           fmt::format("none with {}: the weights want perturbed mixtures, the alphas clean ones, "
@@ -168,7 +168,6 @@ void validate(const SearchConfig& c) {
                         "derivative, so it has none along the weights",
                         c.relaxation));
   }
-  const std::unique_ptr<ArchGradient> gradient = make_arch_gradient(c.gradient);
   require(c.order == "alpha-first" || c.order == "weights-first",
           "set schedule.order",
           c.order,
@@ -177,7 +176,7 @@ void validate(const SearchConfig& c) {
           "set schedule.alpha-from",
           c.alpha_from,
           "0 to less than --epochs, those of a stage: else the alphas would never move");
-  if (gradient->joint()) {
+  if (one_level(c)) {
     require(c.order == "alpha-first",
             "set schedule.order",
             c.order,
@@ -197,6 +196,10 @@ void validate(const SearchConfig& c) {
     require(c.fuse, "precision", c.precision, "fp32 with --no-fuse: only fused cells round");
     require(c.dtype == DType::kFloat32, "precision", c.precision, "fp32 with --dtype f64");
   }
+}
+
+bool one_level(const SearchConfig& c) {
+  return make_arch_gradient(c.gradient)->joint();
 }
 
 StopOptions stop_options(const SearchConfig& c) {

@@ -87,6 +87,8 @@ struct SearchConfig {
 // Throws std::invalid_argument naming the option, its value and what is expected.
 void validate(const SearchConfig& config);
 
+// True iff alphas and weights follow one loss on all images, from one pass.
+bool one_level(const SearchConfig& config);
 StopOptions stop_options(const SearchConfig& config);
 Precision precision_of(const SearchConfig& config);
 

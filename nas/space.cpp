@@ -83,16 +83,24 @@ CellSpace cell(std::string_view candidates, int steps, int first_state) {
 
 }  // namespace
 
+EdgeRows CellSpace::sizes() const {
+  constexpr int64_t kChannels = 16;
+  EdgeRows rows;
+  for (const SpaceEdge& edge : edges) {
+    std::vector<double>& row = rows.emplace_back();
+    for (const std::string& name : edge.candidates) {
+      const std::optional<Branch> branch = primitive_branch(name, 1);
+      row.push_back(branch ? static_cast<double>(branch_weights(*branch, kChannels, kChannels))
+                           : -1);
+    }
+  }
+  return rows;
+}
+
 std::vector<int64_t> CellSpace::costliest() const {
   std::vector<int64_t> places;
-  const auto weights = [](const std::string& name) {
-    const std::optional<Branch> branch = primitive_branch(name, 1);
-    return branch ? branch_weights(*branch, 16, 16) : -1;
-  };
-  for (const SpaceEdge& edge : edges) {
-    const auto most = std::ranges::max_element(edge.candidates, {}, weights);
-    places.push_back(most - edge.candidates.begin());
-  }
+  for (const std::vector<double>& row : sizes())
+    places.push_back(std::ranges::max_element(row) - row.begin());
   return places;
 }
 

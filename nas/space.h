@@ -9,6 +9,9 @@
 
 namespace oche::nas {
 
+// Numbers of one cell type: for each edge one for each of its candidates.
+using EdgeRows = std::vector<std::vector<double>>;
+
 // States of a cell are numbered as in a genotype: 0 and 1 are its inputs, 2 and up its nodes.
 struct SpaceEdge {
   int from, to;
@@ -24,7 +27,10 @@ struct CellSpace {
 
   int64_t rows() const { return std::ssize(edges); }
   int64_t columns() const { return edges.empty() ? 0 : std::ssize(edges.front().candidates); }
-  // Of each edge the candidate with the most weights.
+  // How many weights each candidate has with as many channels as in the first cell of DARTS; -1 for
+  // `none`, which is less than what runs without any.
+  EdgeRows sizes() const;
+  // Of each edge the candidate with the most.
   std::vector<int64_t> costliest() const;
   bool has(std::string_view primitive) const;  // on any edge
   // How many edges lead into each node that has any, in order.

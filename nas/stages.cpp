@@ -9,9 +9,6 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "engine/autograd.h"
-#include "engine/ops.h"
-
 namespace oche::nas {
 namespace {
 
@@ -103,14 +100,11 @@ int64_t stage_candidates(const SearchConfig& c, int64_t stage) {
                                   : lists.candidates.at(stage);
 }
 
-CellSpace shrunk(const CellSpace& space, const Tensor& scores, int64_t count) {
-  if (space.rows() == 0) return space;
-  const NoGrad no_grad;
-  const std::vector<double> table = cast(scores, DType::kFloat64).to_vector<double>();
+CellSpace shrunk(const CellSpace& space, const EdgeRows& scores, int64_t count) {
   CellSpace smaller;
   for (int64_t e = 0; e < space.rows(); ++e) {
     const SpaceEdge& edge = space.edges[e];
-    const double* score = table.data() + e * space.columns();
+    const std::vector<double>& score = scores[e];
     std::vector<size_t> order(edge.candidates.size());
     std::iota(order.begin(), order.end(), 0);
     std::ranges::stable_sort(order, {}, [&](size_t k) { return score[k]; });  // what goes first

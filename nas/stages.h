@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/tensor.h"
 #include "nas/search_config.h"
 #include "nas/space.h"
 
@@ -21,9 +20,9 @@ SearchConfig stage_config(const SearchConfig& config, int64_t stage);
 // How many candidates an edge has in stage i.
 int64_t stage_candidates(const SearchConfig& config, int64_t stage);
 
-// Leaves on each edge the `count` candidates with the largest scores, (edges, candidates), in their
-// order; of those that score the same the first goes first.
-CellSpace shrunk(const CellSpace& space, const Tensor& scores, int64_t count);
+// Leaves on each edge the `count` candidates with the largest scores, in their order; of those that
+// score the same the first goes first.
+CellSpace shrunk(const CellSpace& space, const EdgeRows& scores, int64_t count);
 
 // True iff `space` is `all` with `count` of the candidates on each edge.
 bool is_left_of(const Space& space, const Space& all, int64_t count);

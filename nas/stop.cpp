@@ -92,11 +92,11 @@ class RankStable final : public Stop {
 
  private:
   // Of each edge the columns of the candidates that learn, best first.
-  static std::vector<int64_t> order_of(const CellSpace& space, std::span<const double> scores) {
+  static std::vector<int64_t> order_of(const CellSpace& space, const EdgeRows& scores) {
     std::vector<int64_t> order;
     for (int64_t e = 0; e < space.rows(); ++e) {
       const auto begin = std::ssize(order);
-      const auto row = scores.subspan(e * space.columns(), space.columns());
+      const std::vector<double>& row = scores[e];
       for (int64_t k = 0; k < space.columns(); ++k) {
         const std::string& name = space.edges[e].candidates[k];
         if (name.starts_with("sep_conv") || name.starts_with("dil_conv")) order.push_back(k);

@@ -19,9 +19,8 @@ struct EpochView {
   int64_t epoch, epochs;  // from 0, and how many are planned
   const Genotype& genotype;
   const Space& space;
-  // The relaxation's scores (edges, candidates), row-major; empty for a type of cell that is not
-  // searched.
-  std::span<const double> normal, reduce;
+  // The relaxation's scores; none for a type of cell that is not searched.
+  const EdgeRows &normal, &reduce;
   // Measures the largest eigenvalue of the Hessian of the search loss with respect to the alphas.
   std::function<double()> eigenvalue;
 };

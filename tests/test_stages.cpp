@@ -86,9 +86,8 @@ TEST_CASE("stages: skip dropout falls, and jumps where the alphas wake") {
 }
 
 TEST_CASE("stages: the candidates with the least scores go, of equals the first") {
-  CellSpace space = make_space("darts-cnn", 1).normal;
-  std::vector<double> scores{0.5, 0.1, 0.2, 0.2, 0.3, 0.2, 0.4, 0, 1, 1, 1, 1, 1, 1, 1, 1};
-  const CellSpace five = shrunk(space, Tensor::from(scores, {2, 8}), 5);
+  const EdgeRows scores{{0.5, 0.1, 0.2, 0.2, 0.3, 0.2, 0.4, 0}, std::vector<double>(8, 1)};
+  const CellSpace five = shrunk(make_space("darts-cnn", 1).normal, scores, 5);
   using Names = std::vector<std::string>;
   CHECK(five.edges[0].candidates ==
         Names{"none", "skip_connect", "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3"});

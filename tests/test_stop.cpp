@@ -62,9 +62,9 @@ std::optional<End> skips_end(const std::vector<int64_t>& skips, int64_t most = 2
 // `orders`: of each epoch which convolution is ahead on the last edge.
 std::optional<End> ranks_end(const std::vector<int64_t>& ahead, int64_t patience) {
   const auto view = [&](Stop& stop, int64_t e) {
-    std::vector<double> scores(16, 0.1);
-    scores[8 + ahead[e]] = 0.5;
-    scores[1] = static_cast<double>(e);  // pools do not count
+    EdgeRows scores(2, std::vector<double>(8, 0.1));
+    scores[1][ahead[e]] = 0.5;
+    scores[0][1] = static_cast<double>(e);  // pools do not count
     const Genotype g = with_skips(0, e);
     return stop.after_epoch({e, 50, g, space(), scores, scores, {}});
   };

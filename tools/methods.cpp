@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "engine/error.h"
-#include "nas/arch_gradient.h"
 #include "nas/method.h"
 #include "nas/stages.h"
 #include "tools/command_line.h"
@@ -60,8 +59,7 @@ std::string edge_of(const SearchConfig& c) {
 }
 
 std::string schedule_of(const SearchConfig& c) {
-  const bool joint = nas::make_arch_gradient(c.gradient)->joint();
-  std::vector<std::string> parts{joint ? "together" : c.order};
+  std::vector<std::string> parts{nas::one_level(c) ? "together" : c.order};
   if (const int64_t stages = nas::stage_count(c); stages > 1)
     parts.push_back(fmt::format("{} stages", stages));
   if (c.alpha_from > 0) parts.push_back(fmt::format("alphas from {}", c.alpha_from));
