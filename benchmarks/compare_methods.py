@@ -1,27 +1,25 @@
 #!/usr/bin/env python3
-"""Searches with every method for the same time on the wall, two seeds side by side, and prints one row a method.
+"""Searches with every method for the same time, two seeds side by side, and prints one row a method.
 
     benchmarks/compare_methods.py --out build/methods --minutes 10 -- --dataset cifar10 --data data \\
-        --layers 5 --channels 8 --batch 64 --train-size 4000
+        --layers 5 --channels 4 --batch 16 --train-size 2400
     benchmarks/compare_methods.py --out build/methods --table                   # of what has run so far
 
 Behind `--` stand options of `oche search` for all methods; what a method fixes itself (its rates, relaxation, decision,
-...) stays. Each method is first run for an epoch, which says how many fit the time; epochs that the alphas rest and the
-layers of stages shrink with them, as does what a stop counts in epochs. Each run has one thread. A run that is cut short
-is gone on with by the same command, and what has ended is not run again; runs that exceed the time by a quarter are ended.
+...) stays. Each method is first run for an epoch, two of them side by side as later the seeds: that says how many epochs fit
+the time, and gives the steps a second. Epochs that the alphas rest and the layers of stages shrink with them, as does what a
+stop counts in epochs. Each run has one thread. As a search is the same to the bit however long it takes, only the first part
+needs an idle machine. A run that is cut short is gone on with by the same command, and what has ended is not run again.
 """
 import argparse
+import concurrent.futures
 import csv
 import json
 import pathlib
-import signal
 import statistics
 import subprocess
 import sys
-import time
 import tomllib
-
-LIMIT = 1.25  # times the minutes
 
 
 def preset(a, method):
@@ -50,57 +48,46 @@ def rows_of(run):
         return list(csv.DictReader(file))
 
 
+def search(a, options):
+    subprocess.run([str(c) for c in (a.binary, "search", *options, "--threads", 1, "--quiet")], stdout=subprocess.DEVNULL,
+                   check=True)
+
+
 def calibrate(a, method):
-    """Seconds of an epoch: one run, kept."""
+    """One run of one epoch, or one for each stage."""
     run = a.out / f"{method}-calibration"
-    p = preset(a, method)
-    stages = max(1, len([n for n in p["stages"]["layers"].split(",") if n]))
+    stages = len([n for n in preset(a, method)["stages"]["layers"].split(",") if n])
     if not (run / "genotype.json").exists():
-        command = [a.binary, "search", *scaled(a, method, stages), *a.options, "--threads", 1, "--out", run, "--force",
-                   "--quiet"]
-        subprocess.run([str(c) for c in command], stdout=subprocess.DEVNULL, check=True)
-    return statistics.mean(float(row["seconds"]) for row in rows_of(run))
+        search(a, [*scaled(a, method, max(1, stages)), *a.options, "--out", run, "--force"])
 
 
-def pair(a, method):
-    """Runs all seeds of a method to their ends, or as long as the time lasts."""
-    epochs = max(1, int(60 * a.minutes / calibrate(a, method)))
-    running = {}
-    for seed in a.seeds:
-        run, used = a.out / f"{method}-{seed}", a.out / f"{method}-{seed}.seconds"
-        spent = float(used.read_text()) if used.exists() else 0
-        if (run / "genotype.json").exists() or spent > 60 * a.minutes * LIMIT:
-            continue
-        start = ["--resume", run] if (run / "ckpt").exists() else \
-            [*scaled(a, method, epochs), *a.options, "--seed", seed, "--out", run]
-        command = [a.binary, "search", *start, "--threads", 1, "--quiet"]
-        running[subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL)] = (used, spent, time.monotonic())
-    try:
-        while running:
-            time.sleep(1)
-            for process, (used, spent, since) in list(running.items()):
-                total = spent + time.monotonic() - since
-                used.write_text(str(total))
-                if total > 60 * a.minutes * LIMIT:
-                    process.send_signal(signal.SIGTERM)
-                    process.wait()
-                if process.poll() is not None:
-                    del running[process]
-    except KeyboardInterrupt:
-        for process in running:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
-        raise
+def run_one(a, method, seed):
+    run = a.out / f"{method}-{seed}"
+    if (run / "genotype.json").exists():
+        return
+    seconds = statistics.mean(float(row["seconds"]) for row in rows_of(a.out / f"{method}-calibration"))
+    epochs = max(1, int(60 * a.minutes / seconds))
+    search(a, ["--resume", run] if (run / "ckpt").exists() else
+           [*scaled(a, method, epochs), *a.options, "--seed", seed, "--out", run, "--force"])
 
 
-def figures(run):
+def side_by_side(jobs):
+    """Runs (function, arguments...) two at a time, and goes on when one fails."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for job, done in [(job, pool.submit(*job)) for job in jobs]:
+            if error := done.exception():
+                print(*job[2:], error, file=sys.stderr, flush=True)
+
+
+def figures(a, method, seed):
     """The last epoch of a run, steps a second and the peak of tensors; None where there is none."""
+    run, calibration = a.out / f"{method}-{seed}", a.out / f"{method}-calibration"
     if not (run / "metrics.csv").exists() or not rows_of(run):
         return None
     rows = rows_of(run)
     last = {key: float(value) for key, value in rows[-1].items()}
-    config = tomllib.loads((run / "config.toml").read_text())
-    speed = statistics.median(float(row["images_per_second"]) for row in rows) / config["schedule"]["batch"]
+    batch = tomllib.loads((calibration / "config.toml").read_text())["schedule"]["batch"]
+    speed = statistics.median(float(row["images_per_second"]) for row in rows_of(calibration)) / batch
     return {**last, "epochs": len(rows), "steps_per_second": speed,
             "peak_mib": max(float(row["peak_bytes"]) for row in rows) / 2**20,
             "finished": (run / "genotype.json").exists()}
@@ -118,7 +105,7 @@ def table(a):
     print("| method | " + " | ".join(title for title, _, _ in COLUMNS) + " |")
     print("|---|" + "---|" * len(COLUMNS))
     for method in a.methods:
-        seeds = [f for seed in a.seeds if (f := figures(a.out / f"{method}-{seed}"))]
+        seeds = [f for seed in a.seeds if (f := figures(a, method, seed))]
         if seeds:
             cells = [", ".join(text.format(f[key]) for f in seeds) for _, key, text in COLUMNS]
             cut = "" if all(f["finished"] for f in seeds) else " (cut short)"
@@ -142,12 +129,9 @@ def main():
         listed = json.loads(subprocess.run([a.binary, "methods", "--json"], capture_output=True, check=True).stdout)
         a.methods = [m["name"] for m in listed["methods"]]
     a.out.mkdir(parents=True, exist_ok=True)
-    for method in [] if a.table else a.methods:
-        print(method, file=sys.stderr, flush=True)
-        try:
-            pair(a, method)
-        except (subprocess.CalledProcessError, OSError) as error:
-            print(f"{method}: {error}", file=sys.stderr)
+    if not a.table:
+        side_by_side([(calibrate, a, method) for method in a.methods])
+        side_by_side([(run_one, a, method, seed) for method in a.methods for seed in a.seeds])
     table(a)
 
 
