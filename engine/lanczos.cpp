@@ -8,27 +8,18 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "engine/flat.h"
 #include "engine/random.h"
 
 namespace oche {
 namespace {
 
-using Vector = std::vector<double>;
-
-double dot(const Vector& a, const Vector& b) {
-  return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
-}
-
-void subtract(Vector& from, double scale, const Vector& v) {
-  for (size_t i = 0; i < from.size(); ++i) from[i] -= scale * v[i];
-}
-
 Vector random_direction(int64_t n, uint64_t seed) {
   RandomWords words(random_key(seed, module_id("lanczos"), Purpose::kPerturb), 0);
   Vector v(n);
   for (double& x : v) x = static_cast<double>(words.next()) / 2147483648.0 - 1;
-  const double norm = std::sqrt(dot(v, v));
-  for (double& x : v) x /= norm;
+  const double length = norm(v);
+  for (double& x : v) x /= length;
   return v;
 }
 
@@ -65,7 +56,7 @@ Eigenvectors tridiagonal_eigenvectors(const Vector& diagonal, const Vector& besi
 Eigenvectors symmetric_eigenvectors(std::vector<double> a, int64_t n) {
   std::vector<Vector> vectors(n, Vector(n, 0));
   for (int64_t i = 0; i < n; ++i) vectors[i][i] = 1;
-  const double scale = std::sqrt(dot(a, a));
+  const double scale = norm(a);
   constexpr int kSweeps = 60;  // it takes about ten
   for (int sweep = 0; sweep < kSweeps; ++sweep) {
     double beside = 0;
@@ -103,11 +94,11 @@ LanczosResult lanczos(const SymmetricProduct& product, int64_t n, const LanczosO
     Vector w = product(q);
     ++result.products;
     diagonal.push_back(dot(q, w));
-    const double length = std::sqrt(dot(w, w));
+    const double length = norm(w);
     for (int pass = 0; pass < 2; ++pass) {  // twice is enough
-      for (const Vector& b : basis) subtract(w, dot(b, w), b);
+      for (const Vector& b : basis) add(w, -dot(b, w), b);
     }
-    left = std::sqrt(dot(w, w));
+    left = norm(w);
     ritz = tridiagonal_eigenvectors(diagonal, beside);
     const double largest = std::max(std::abs(ritz.values.front()), std::abs(ritz.values.back()));
     if (left <= 1e-13 * std::max(length, largest)) left = 0;  // an invariant space
@@ -123,7 +114,7 @@ LanczosResult lanczos(const SymmetricProduct& product, int64_t n, const LanczosO
     result.residuals.push_back(left * std::abs(s.back()));
     result.weights.push_back(s.front() * s.front());
     Vector v(n, 0);
-    for (size_t i = 0; i < basis.size(); ++i) subtract(v, -s[i], basis[i]);
+    for (size_t i = 0; i < basis.size(); ++i) add(v, s[i], basis[i]);
     result.vectors.push_back(std::move(v));
   }
   return result;

@@ -10,6 +10,7 @@
 #include "engine/diagnose.h"
 #include "engine/mixed_cell.h"
 #include "engine/ops.h"
+#include "nas/curvature.h"
 #include "nas/named_parts.h"
 
 namespace oche::nas {
@@ -36,37 +37,19 @@ std::vector<Tensor> step_ahead(const Bilevel& p, const InnerStep& s) {
     g = gradients(p.train_loss(), w);
   }
   const NoGrad no_grad;
-  std::vector<Tensor> next;
-  for (size_t i = 0; i < w.size(); ++i) {
-    Tensor d = g[i] + w[i] * s.weight_decay;
-    if (s.nesterov) d = d * s.gain();
-    if (!s.buffers.empty())
-      d = d + s.buffers[i] * (s.nesterov ? s.momentum * s.momentum : s.momentum);
-    next.push_back((w[i] - d * s.rate).set_requires_grad(true));
-  }
+  std::vector<Tensor> next = advance(s, w, s.buffers, g).weights;
+  for (const Tensor& t : next) t.set_requires_grad(true);
   return next;
 }
 
-// The validation loss at w', its gradient with respect to alpha (the direct part) and to w' (the
-// direction v).
-struct Ahead {
-  Tensor loss;
-  std::vector<Tensor> direct, v;
-};
-Ahead look_ahead(const Bilevel& p, const InnerStep& s) {
+ValidationGradient look_ahead(const Bilevel& p, const InnerStep& s) {
   const std::vector<Tensor> next = step_ahead(p, s);
   const Label label("validation ahead", ProfileKind::kPhase);
-  const Substitution at(p.weights, next);
-  std::vector<Tensor> inputs = p.alphas.tensors();
-  const auto alphas = static_cast<std::ptrdiff_t>(inputs.size());
-  inputs.insert(inputs.end(), next.begin(), next.end());
-  const Tensor loss = p.validation_loss();
-  const std::vector<Tensor> g = gradients(loss, inputs);
-  return {loss.detach(), {g.begin(), g.begin() + alphas}, {g.begin() + alphas, g.end()}};
+  return validation_gradient(p, next);
 }
 
 // direct - rate * gain * implicit.
-ArchGradientResult combine(const Ahead& ahead,
+ArchGradientResult combine(const ValidationGradient& ahead,
                            const std::vector<Tensor>& implicit,
                            const InnerStep& s) {
   const NoGrad no_grad;
@@ -87,41 +70,75 @@ class FirstOrder final : public ArchGradient {
   }
 };
 
+// A sum of differences of gradients at w + kRv and w - kRv, or w where one-sided, over R.
+struct Difference {
+  double k, coefficient;
+};
+std::vector<Difference> differences(int64_t points) {
+  switch (points) {
+    case 1:
+      return {{1, 1}};
+    case 2:
+      return {{1, 0.5}};
+    case 4:
+      return {{1, 8.0 / 12}, {2, -1.0 / 12}};
+    default:
+      throw std::invalid_argument(
+          fmt::format("finite-difference: {} points; expected 1, 2 or 4", points));
+  }
+}
+
 class FiniteDifference final : public ArchGradient {
  public:
-  explicit FiniteDifference(const ArchGradientOptions& options) : radius_(options.radius) {
+  explicit FiniteDifference(const ArchGradientOptions& o)
+      : radius_(o.radius),
+        relative_(o.relative),
+        one_sided_(o.points == 1),
+        differences_(differences(o.points)) {
     if (!(radius_ > 0))
       throw std::invalid_argument(
           fmt::format("finite-difference: radius {}; expected a positive number", radius_));
   }
   std::string_view name() const override { return "finite-difference"; }
   ArchGradientResult compute(const Bilevel& p, const InnerStep& s) const override {
-    const Ahead ahead = look_ahead(p, s);
-    const Probe probe = probe_along(p.weights, ahead.v);
+    const ValidationGradient ahead = look_ahead(p, s);
     const Label label("probe", ProfileKind::kPhase);
     const NoGrad no_grad;
-    std::vector<Tensor> displacement;
-    for (const Tensor& v : ahead.v) displacement.push_back(v * probe.scale);
-    const std::vector<Tensor> plus = at(p, displacement, [](auto& w, auto& d) { return w + d; });
-    const std::vector<Tensor> minus = at(p, displacement, [](auto& w, auto& d) { return w - d; });
     std::vector<Tensor> implicit;
-    for (size_t i = 0; i < plus.size(); ++i) {
-      implicit.push_back((plus[i] - minus[i]) * probe.inverse);
+    for (const Difference& d : differences_) {
+      const Probe probe = probe_along(p.weights, ahead.v, d);
+      std::vector<Tensor> displacement;
+      for (const Tensor& v : ahead.v) displacement.push_back(v * probe.scale);
+      const std::vector<Tensor> plus = at(p, displacement, [](auto& w, auto& x) { return w + x; });
+      const std::vector<Tensor> minus =
+          at(p, displacement, [&](auto& w, auto& x) { return one_sided_ ? w : w - x; });
+      for (size_t i = 0; i < plus.size(); ++i) {
+        const Tensor part = (plus[i] - minus[i]) * probe.inverse;
+        if (implicit.size() == i) {
+          implicit.push_back(part);
+        } else {
+          implicit[i] = implicit[i] + part;
+        }
+      }
     }
     return combine(ahead, implicit, s);
   }
 
  private:
   struct Probe {
-    Tensor scale, inverse;  // R and 1 / 2R, shape (), of the weights' dtype
+    Tensor scale, inverse;  // k R and coefficient / R, shape (), of the weights' dtype
   };
   // Both 0 for a direction too short to be scaled to the radius: the implicit term is as good as
   // zero. Nothing is read back from a device.
-  Probe probe_along(const Weights& weights, const std::vector<Tensor>& v) const {
+  Probe probe_along(const Weights& weights,
+                    const std::vector<Tensor>& v,
+                    const Difference& d) const {
     const NoGrad no_grad;
-    const Tensor norm = sqrt(reshape(squared_norm(weights, v), {})), is_long = norm - 1e-12;
+    Tensor norm = sqrt(reshape(squared_norm(weights, v), {}));
+    const Tensor is_long = norm - 1e-12;
+    if (relative_) norm = norm / sqrt(reshape(squared_norm(weights, weights.tensors()), {}));
     const auto number = [&](const Tensor& x) { return cast(gate(x, is_long), v[0].dtype()); };
-    return {number(reciprocal(norm) * radius_), number(norm / (2 * radius_))};
+    return {number(reciprocal(norm) * (d.k * radius_)), number(norm / (radius_ / d.coefficient))};
   }
 
   // dL_train/dalpha at weights that are displaced.
@@ -135,14 +152,16 @@ class FiniteDifference final : public ArchGradient {
     return train_alpha_gradient(p, detached(w));
   }
 
-  double radius_;
+  const double radius_;
+  const bool relative_, one_sided_;
+  const std::vector<Difference> differences_;
 };
 
 class ExactUnrolled final : public ArchGradient {
  public:
   std::string_view name() const override { return "exact-unrolled"; }
   ArchGradientResult compute(const Bilevel& p, const InnerStep& s) const override {
-    const Ahead ahead = look_ahead(p, s);
+    const ValidationGradient ahead = look_ahead(p, s);
     const Label label("mixed product", ProfileKind::kPhase);
     const FullPrecision full;
     return combine(
@@ -180,6 +199,21 @@ constexpr Row kRows[] = {{"first-order", make<FirstOrder>},
 constexpr auto kNames = names_of(kRows);
 
 }  // namespace
+
+InnerState advance(const InnerStep& s,
+                   const std::vector<Tensor>& weights,
+                   const std::vector<Tensor>& buffers,
+                   const std::vector<Tensor>& gradient) {
+  const NoGrad no_grad;
+  InnerState next;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const Tensor d = s.weight_decay == 0 ? gradient[i] : gradient[i] + weights[i] * s.weight_decay;
+    const Tensor buffer = buffers.empty() ? d : d + buffers[i] * s.momentum;
+    next.buffers.push_back(buffer);
+    next.weights.push_back(weights[i] - (s.nesterov ? d + buffer * s.momentum : buffer) * s.rate);
+  }
+  return next;
+}
 
 std::unique_ptr<ArchGradient> make_arch_gradient(std::string_view name,
                                                  const ArchGradientOptions& options) {

@@ -35,6 +35,15 @@ struct InnerStep {
   double gain() const { return nesterov ? 1 + momentum : 1; }
 };
 
+// What the step makes of weights and buffers with the gradient dL_train/dw, outside of any graph.
+struct InnerState {
+  std::vector<Tensor> weights, buffers;
+};
+InnerState advance(const InnerStep& step,
+                   const std::vector<Tensor>& weights,
+                   const std::vector<Tensor>& buffers,
+                   const std::vector<Tensor>& gradient);
+
 struct ArchGradientResult {
   std::vector<Tensor> gradients;  // one for each alpha
   Tensor validation_loss;         // where the estimator evaluated it
@@ -52,8 +61,12 @@ class ArchGradient {
 
 // The settings of all estimators (--set gradient.NAME=...).
 struct ArchGradientOptions {
-  double radius =
-      0.01;  // finite-difference: length of the probe along v, over all weights (DARTS sec. 2.3)
+  // finite-difference: length of the probe along v, over all weights (DARTS sec. 2.3); relative: in
+  // lengths of the weights.
+  double radius = 0.01;
+  bool relative = false;
+  // 1: w + R v and w; 2: w +- R v; 4: also w +- 2 R v, with an error of O(R^4).
+  int64_t points = 2;
 };
 
 //   first-order        dL_val(w, alpha)/dalpha

@@ -1,0 +1,51 @@
+// Estimators of the hypergradient dL_val(w*(alpha), alpha)/dalpha, and references for them.
+//
+// With w* = argmin over w of L_train + decay / 2 |w|^2, H its Hessian there, A = d2L_train /
+// (dalpha dw) and v = dL_val/dw, it is dL_val/dalpha - A H^-1 v (the implicit function theorem).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nas/arch_gradient.h"
+
+namespace oche::nas {
+
+struct Hypergradient {
+  std::vector<Tensor> gradients = {};  // one for each alpha
+  int64_t passes = 0;                  // forward and backward; an exact product counts as two
+  std::vector<double> residuals = {};  // of a linear system, relative, after each iteration
+  std::string fault = {};              // what makes it invalid, with its number; else empty
+};
+
+// The numbers of an estimator by name. All of them.
+using EstimatorNumbers = std::map<std::string, double, std::less<>>;
+
+struct EstimatorNumber {
+  std::string_view name;
+  double value;  // by default
+  std::string_view what;
+};
+struct Estimator {
+  std::string_view name, what, source;
+  bool reference;  // is the hypergradient itself, of problems small enough
+  std::vector<EstimatorNumber> numbers;
+  // At the problem's weights, which `step` moves. Leaves weights, alphas and their gradients as
+  // they were, to the bit. Throws std::invalid_argument for numbers that it cannot take and for a
+  // problem too large.
+  Hypergradient (*estimate)(const Bilevel& problem,
+                            const InnerStep& step,
+                            const EstimatorNumbers& numbers);
+
+  EstimatorNumbers defaults() const;
+};
+
+std::span<const Estimator> estimators();
+// Throws std::invalid_argument naming all for another name.
+const Estimator& find_estimator(std::string_view name);
+
+}  // namespace oche::nas

@@ -1,0 +1,298 @@
+// Estimators of the hypergradient: the tables of two problems solved on paper, and what must hold
+// between estimators on any problem.
+#include <cmath>
+
+#include "engine/autograd.h"
+#include "engine/flat.h"
+#include "engine/ops.h"
+#include "nas/hypergradient.h"
+#include "nas/inner_solver.h"
+#include "nas/toy_problems.h"
+#include "nas/unroll.h"
+#include "tests/support/catch.h"
+
+namespace oche::nas {
+namespace {
+
+Vector estimate(const ToyProblem& toy,
+                std::string_view name,
+                const EstimatorNumbers& numbers = {},
+                std::string* fault = nullptr) {
+  const Estimator& e = find_estimator(name);
+  EstimatorNumbers all = e.defaults();
+  for (const auto& [key, value] : numbers) all.at(key) = value;
+  const Hypergradient h = e.estimate(toy.bilevel, toy.step, all);
+  if (fault) {
+    *fault = h.fault;
+  } else {
+    CHECK(h.fault.empty());
+  }
+  return flatten(h.gradients);
+}
+
+void put(const ToyProblem& toy, const std::vector<Tensor>& weights) {
+  for (size_t i = 0; i < weights.size(); ++i)
+    toy.bilevel.weights[i].value = weights[i].clone().set_requires_grad(true);
+}
+
+double distance(const Vector& a, const Vector& b) {
+  Vector d = a;
+  add(d, -1, b);
+  return norm(d) / norm(b);
+}
+
+double cosine(const Vector& a, const Vector& b) {
+  return dot(a, b) / (norm(a) * norm(b));
+}
+
+// To as many digits as are printed.
+void check_digits(const Vector& got, const Vector& expected, double half_unit = 0.5001e-6) {
+  REQUIRE(got.size() == expected.size());
+  for (size_t i = 0; i < got.size(); ++i) CHECK(std::abs(got[i] - expected[i]) <= half_unit);
+}
+
+// A toy with its weights at the optimum.
+ToyProblem solved(std::string_view name, double decay = -1) {
+  ToyProblem toy = make_toy_problem(name);
+  if (decay >= 0) toy.step.weight_decay = decay;
+  const InnerOptimum optimum = solve_inner(toy.bilevel, toy.step.weight_decay);
+  REQUIRE(optimum.converged);
+  put(toy, optimum.weights);
+  return toy;
+}
+
+}  // namespace
+
+TEST_CASE("quadratic problem: every estimator at the optimum has the value found on paper") {
+  const ToyProblem toy = solved("quadratic");
+  struct Row {
+    std::string_view name;
+    EstimatorNumbers numbers;
+    Vector value;  // empty: only what follows was printed
+    double second, cosine, error;
+  };
+  const std::vector<Row> rows = {
+      {"exact-unrolled", {}, {}, -0.1, 0.637647, 0.772464},
+      {"neumann", {{"terms", 0}}, {-1, -0.1, -0.01}, -0.1, 0.637647, 0.772464},
+      {"identity", {}, {-10, -1, -0.1}, -1, 0.637647, 5.222069},
+      {"amended", {}, {-10, -0.1, -0.001}, -0.1, 0.583152, 5.253824},
+      {"neumann", {{"terms", 1}}, {-1, -0.19, -0.0199}, -0.19, 0.686128, 0.734097},
+      {"neumann", {{"terms", 2}}, {-1, -0.271, -0.029701}, -0.271, 0.724518, 0.700695},
+      {"neumann", {{"terms", 5}}, {}, -0.468559, 0.797246, 0.624183},
+      {"neumann", {{"terms", 10}}, {}, -0.686189, 0.849381, 0.547755},
+      {"neumann", {{"terms", 50}}, {}, -0.995362, 0.943237, 0.345818},
+      {"neumann", {{"terms", 100}}, {}, -0.999976, 0.981644, 0.209216},
+      {"neumann", {{"terms", 3000}}, {-1, -1, -1}, -1, 1, 0},
+      {"cg", {{"iterations", 1}}, {-2.7027, -0.27027, -0.027027}, -0.27027, 0.637647, 1.208081},
+      {"cg", {{"iterations", 2}}, {-0.920524, -1.874231, -0.205245}, -1.874231, 0.825514, 0.683674},
+      {"cg", {{"iterations", 3}}, {-1, -1, -1}, -1, 1, 0},
+      {"dense-implicit", {}, {-1, -1, -1}, -1, 1, 0},
+      {"minres", {{"iterations", 3}}, {-1, -1, -1}, -1, 1, 0},
+      {"bilevel-difference", {}, {-1, -1, -1}, -1, 1, 0}};
+  for (const Row& row : rows) {
+    CAPTURE(row.name);
+    if (row.name == "exact-unrolled") continue;  // it looks one step ahead: see below
+    const Vector g = estimate(toy, row.name, row.numbers);
+    if (!row.value.empty()) check_digits(g, row.value, row.name == "cg" ? 0.5e-4 : 0.5001e-6);
+    CHECK(g[1] == Approx(row.second).margin(0.5001e-6));
+    CHECK(cosine(g, toy.hypergradient) == Approx(row.cosine).margin(0.5001e-6));
+    CHECK(distance(g, toy.hypergradient) == Approx(row.error).margin(0.5001e-6));
+  }
+  // At w* the step ahead goes nowhere, so the one-step estimators are the series of one term.
+  CHECK(distance(estimate(toy, "exact-unrolled"), {-1, -0.1, -0.01}) < 1e-12);
+  CHECK(distance(estimate(toy, "finite-difference"), {-1, -0.1, -0.01}) < 1e-9);
+  // With all columns Nystrom's inverse is that of H + delta I.
+  CHECK(distance(estimate(toy, "nystrom", {{"iterations", 3}, {"damping", 1e-6}}),
+                 toy.hypergradient) < 1e-4);
+}
+
+TEST_CASE("quadratic problem: unrolled steps from elsewhere, and the exact inverse on the way") {
+  ToyProblem toy = make_toy_problem("quadratic");
+  check_digits(estimate(toy, "unrolled", {{"steps", 5}}), {-1, -0.288604, -0.025706});
+  check_digits(estimate(toy, "unrolled", {{"steps", 100}}), {-1, -0.999960, -0.517941});
+  check_digits(estimate(toy, "dense-implicit"), {-0.5, -0.5, -0.5});
+  const InnerState start = inner_start(toy.bilevel, toy.step);
+  put(toy, inner_steps(toy.bilevel, toy.step, start, 20).weights);
+  check_digits(estimate(toy, "dense-implicit"), {-1, -0.939212, -0.591047});
+  put(toy, inner_steps(toy.bilevel, toy.step, start, 100).weights);
+  check_digits(estimate(toy, "dense-implicit"), {-1, -0.999987, -0.816984});
+}
+
+TEST_CASE("ridge regression: every estimator has the value found on paper") {
+  const ToyProblem toy = solved("ridge");
+  check_digits(flatten(toy.bilevel.weights.tensors()), {0.3931742119, 0.1123734807}, 1e-10);
+  const auto one = [&](std::string_view name, const EstimatorNumbers& numbers = {}) {
+    return estimate(toy, name, numbers)[0];
+  };
+  const double kDigit = 0.51e-10;
+  CHECK(one("dense-implicit") == Approx(0.0484850677).margin(kDigit));
+  CHECK(one("bilevel-difference") == Approx(0.0484850677).margin(kDigit));
+  CHECK(one("exact-unrolled") == Approx(0.0038070370).margin(kDigit));
+  CHECK(one("amended") == Approx(0.0030045551).margin(kDigit));
+  const std::vector<std::pair<double, double>> neumann = {{0, 0.0190351852},
+                                                          {1, 0.0305589827},
+                                                          {2, 0.0375548402},
+                                                          {5, 0.0459895916},
+                                                          {20, 0.0484834387},
+                                                          {100, 0.0484850677}};
+  for (const auto& [terms, value] : neumann)
+    CHECK(one("neumann", {{"rate", 0.5}, {"terms", terms}}) == Approx(value).margin(kDigit));
+}
+
+TEST_CASE("smooth supernet: both references agree, and the converging estimators with them") {
+  const ToyProblem toy = solved("toy");
+  const Vector exact = estimate(toy, "dense-implicit");
+  CHECK(distance(estimate(toy, "bilevel-difference"), exact) < 1e-6);
+  CHECK(distance(estimate(toy, "cg", {{"iterations", 500}}), exact) < 1e-8);
+  CHECK(distance(estimate(toy, "minres", {{"iterations", 500}}), exact) < 1e-8);
+  CHECK(distance(estimate(toy, "nystrom", {{"iterations", 492}, {"damping", 1e-8}}), exact) < 1e-4);
+}
+
+TEST_CASE(
+    "a series of enough terms is the inverse, and one of too long steps says that it diverges") {
+  const ToyProblem toy = solved("toy", 0.03);
+  const Vector exact = estimate(toy, "dense-implicit");
+  CHECK(distance(estimate(toy, "neumann", {{"rate", 1}, {"terms", 2500}}), exact) < 1e-6);
+  std::string fault;
+  estimate(toy, "neumann", {{"rate", 30}, {"terms", 50}}, &fault);
+  CHECK(fault.find("diverges") == 0);
+}
+
+TEST_CASE("the unrolled gradients are the derivative of the loss after the steps") {
+  ToyProblem toy = make_toy_problem("toy");
+  const bool nesterov = GENERATE(false, true);
+  toy.step.momentum = 0.9;
+  toy.step.nesterov = nesterov;
+  for (const Tensor& w : toy.bilevel.weights.tensors())
+    toy.step.buffers.push_back(w.detach() * 0.1);
+  const int64_t steps = GENERATE(1, 3, 7);
+  CAPTURE(nesterov, steps);
+  const Vector alphas = flatten(toy.bilevel.alphas.tensors());
+  const auto loss_at = [&](const Vector& values) {
+    const Substitution put(toy.bilevel.alphas, unflatten(values, toy.bilevel.alphas.tensors()));
+    const InnerState end =
+        inner_steps(toy.bilevel, toy.step, inner_start(toy.bilevel, toy.step), steps);
+    const Substitution at(toy.bilevel.weights, end.weights);
+    return toy.bilevel.validation_loss().item();
+  };
+  Vector numeric;
+  const double h = 1e-3;
+  for (size_t i = 0; i < alphas.size(); ++i) {
+    const auto at = [&](double step) {
+      Vector moved = alphas;
+      moved[i] += step;
+      return loss_at(moved);
+    };
+    numeric.push_back((8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h));
+  }
+  const Vector reverse = estimate(toy, "unrolled", {{"steps", static_cast<double>(steps)}});
+  CHECK(distance(reverse, numeric) < 1e-8);
+  CHECK(distance(estimate(toy, "forward-mode", {{"steps", static_cast<double>(steps)}}), reverse) <
+        1e-10);
+  if (steps == 1) CHECK(distance(estimate(toy, "exact-unrolled"), reverse) < 1e-12);
+  if (steps > 1) {  // as many as there are, or fewer
+    CHECK(
+        distance(estimate(toy, "truncated", {{"steps", static_cast<double>(steps)}, {"last", 99}}),
+                 reverse) == 0);
+    CHECK(distance(estimate(toy, "truncated", {{"steps", static_cast<double>(steps)}, {"last", 1}}),
+                   reverse) > 1e-6);
+  }
+}
+
+TEST_CASE("a truncated gradient goes back through the last steps alone") {
+  ToyProblem toy = make_toy_problem("toy");
+  const Vector got = estimate(toy, "truncated", {{"steps", 5}, {"last", 2}});
+  put(toy, inner_steps(toy.bilevel, toy.step, inner_start(toy.bilevel, toy.step), 3).weights);
+  CHECK(distance(estimate(toy, "unrolled", {{"steps", 2}}), got) < 1e-12);
+}
+
+TEST_CASE("finite differences approach the exact product until rounding") {
+  ToyProblem toy = make_toy_problem("toy");
+  const Vector exact = estimate(toy, "exact-unrolled");
+  const auto error = [&](double radius, double points) {
+    return distance(estimate(toy, "finite-difference", {{"radius", radius}, {"points", points}}),
+                    exact);
+  };
+  CHECK(error(0.2, 2) / error(0.1, 2) == Approx(4).epsilon(0.05));    // O(R^2)
+  CHECK(error(0.02, 1) / error(0.01, 1) == Approx(2).epsilon(0.05));  // O(R)
+  CHECK(error(0.1, 4) / error(0.05, 4) == Approx(16).epsilon(0.1));   // O(R^4)
+  CHECK(error(1e-12, 2) > error(1e-4, 2));                            // rounding
+  // A radius in lengths of the weights is the same radius, counted otherwise.
+  const double size = norm(flatten(toy.bilevel.weights.tensors()));
+  CHECK(distance(estimate(toy, "finite-difference", {{"radius", 0.01}, {"relative", 1}}),
+                 estimate(toy, "finite-difference", {{"radius", 0.01 * size}})) < 1e-10);
+}
+
+TEST_CASE("T plain steps from a constant optimum are a series of T terms") {
+  const ToyProblem toy = solved("quadratic");
+  for (const double steps : {1., 4., 9.}) {
+    CHECK(distance(estimate(toy, "unrolled", {{"steps", steps}}),
+                   estimate(toy, "neumann", {{"terms", steps - 1}})) < 1e-12);
+  }
+}
+
+TEST_CASE("zero order: the mean over directions approaches the unrolled gradient") {
+  const ToyProblem toy = make_toy_problem("quadratic");
+  const Vector exact = estimate(toy, "unrolled", {{"steps", 5}});
+  const auto error = [&](double samples) {
+    return distance(estimate(toy, "zero-order", {{"samples", samples}, {"steps", 5}}), exact);
+  };
+  CHECK(error(4096) < 0.1);
+  CHECK(error(4096) < error(16));
+}
+
+TEST_CASE("what makes a row wrong is said with its number") {
+  std::string fault;
+  const ToyProblem toy = solved("quadratic");
+  estimate(toy, "neumann", {{"rate", 0.3}, {"terms", 50}}, &fault);
+  CHECK(fault.find("diverges: |(I - rate H)^50 v|") == 0);
+  estimate(make_toy_problem("quadratic"), "finite-difference", {{"radius", 1e-20}}, &fault);
+  CHECK(fault.find("below rounding: a probe of length 1e-20") == 0);
+  CHECK_THROWS_WITH(find_estimator("magic"), Catch::Contains("dense-implicit"));
+  CHECK_THROWS_WITH(estimate(toy, "unrolled", {{"steps", 0.5}}), Catch::Contains("whole number"));
+  CHECK_THROWS_WITH(estimate(toy, "nystrom", {{"damping", 0}}), Catch::Contains("damping"));
+
+  ToyProblem saddle = make_toy_problem("quadratic");
+  saddle.step.weight_decay = -5;  // H = diag(5, -4, -4.9)
+  estimate(saddle, "cg", {}, &fault);
+  CHECK(fault.find("indefinite: p^T H p / p^T p = -") == 0);
+  estimate(saddle, "minres", {}, &fault);
+  CHECK(fault.empty());
+  saddle.step.weight_decay = -1;  // a direction without curvature
+  estimate(saddle, "dense-implicit", {}, &fault);
+  CHECK(fault.find("singular") == 0);
+  const ToyProblem hard = make_toy_problem("toy");
+  estimate(hard, "bilevel-difference", {{"iterations", 1}}, &fault);
+  CHECK(fault.find("not converged: the inner problem was left at |gradient| = ") == 0);
+}
+
+TEST_CASE("no estimator changes a weight, an alpha or a gradient by a bit") {
+  const ToyProblem toy = make_toy_problem("toy");
+  for (const Estimator& e : estimators()) {
+    CAPTURE(e.name);
+    std::vector<const void*> places;
+    std::vector<double> values;
+    const auto look = [&] {
+      std::vector<Tensor> all = toy.bilevel.weights.tensors();
+      for (const Tensor& a : toy.bilevel.alphas.tensors()) all.push_back(a);
+      places.clear();
+      for (const Tensor& t : all) {
+        CHECK(!t.grad());
+        CHECK(t.requires_grad());
+        places.push_back(t.data<double>());
+      }
+      values = flatten(all);
+    };
+    look();
+    const std::vector<const void*> where = places;
+    const std::vector<double> before = values;
+    EstimatorNumbers numbers = e.defaults();
+    if (e.name == "bilevel-difference") numbers["iterations"] = 3;
+    e.estimate(toy.bilevel, toy.step, numbers);
+    look();
+    CHECK(places == where);
+    CHECK(values == before);
+  }
+}
+
+}  // namespace oche::nas
