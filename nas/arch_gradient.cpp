@@ -17,6 +17,8 @@ namespace oche::nas {
 namespace {
 
 std::vector<Tensor> gradients(const Tensor& loss, const std::vector<Tensor>& inputs) {
+  if (!loss.requires_grad())  // it depends on none of them
+    return defined_or_zeros(std::vector<Tensor>(inputs.size()), inputs);
   return defined_or_zeros(grad(loss, inputs), inputs);
 }
 

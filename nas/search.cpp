@@ -153,6 +153,25 @@ Genotype Search::genotype() const {
       *decision_, state_->relaxation(), state_->alphas(), state_->space, config_.multiplier);
 }
 
+double Search::rate() const {
+  const int64_t epoch = progress_.epochs - stage_ * stage_config_.epochs;
+  return cosine_rate(
+      config_.lr, config_.lr_min, std::min(epoch, stage_config_.epochs - 1), stage_config_.epochs);
+}
+
+std::pair<Batch, Batch> Search::study_batches(int64_t k, int64_t size) const {
+  const auto batch = [&](const std::vector<int64_t>& half, std::string_view stream) {
+    if (size < 1 || size > std::ssize(half))
+      throw std::invalid_argument(fmt::format(
+          "a batch of {} images; expected 1 to {}, those of a half", size, half.size()));
+    LoaderOptions options{.batch = size, .seed = config_.seed, .stream = module_id(stream)};
+    options.dtype = config_.dtype;
+    options.step = k;
+    return BatchFeed(images_, half, options).next();
+  };
+  return {batch(train_images_, "study.train"), batch(search_images_, "study.search")};
+}
+
 Pass Search::last_pass() const {
   return {.step = std::max<int64_t>(0, progress_.steps - 1)};
 }
@@ -186,8 +205,7 @@ bool Search::run_epoch(SearchObserver& observer) {
   const auto seconds = [&] { return seconds_before + seconds_since(start); };
   reset_peak_memory();
   const int64_t epoch = p.epochs, steps = steps_per_epoch();
-  const double lr = cosine_rate(
-      config_.lr, config_.lr_min, epoch - stage_ * stage_config_.epochs, stage_config_.epochs);
+  const double lr = rate();
   set_epoch();
   const auto images_per_second = [&](int64_t steps_done) {
     return static_cast<double>(steps_done * config_.batch) / p.seconds;

@@ -94,6 +94,11 @@ class Search {
   Stopped& stopped() { return stopped_; }
   int64_t steps_per_epoch() const;  // the last short batch is dropped
   Genotype genotype() const;
+  // Of the weights, in the step that comes next; after the last one, in that.
+  double rate() const;
+  // The k-th pair of batches of `size` images from a fixed shuffle of each half, without
+  // augmentation: what the present weights are studied on. {train, validation}.
+  std::pair<Batch, Batch> study_batches(int64_t k, int64_t size) const;
 
  private:
   void next_stage();

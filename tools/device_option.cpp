@@ -3,12 +3,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <string_view>
+#include <thread>
 
 #include "engine/device.h"
 #include "engine/error.h"
+#include "engine/runtime.h"
 #include "tools/exit_code.h"
 
 namespace oche::tools {
@@ -54,6 +57,27 @@ void choose_device(const std::string& device, Console& console) {
     throw DeviceError(fmt::format("--device {}: {}; use --device cpu", device, reason));
   }
   set_default_device({DeviceType::kCuda, *index});
+}
+
+int default_threads() {
+  return static_cast<int>(std::thread::hardware_concurrency()) + 1;
+}
+
+CLI::Option* add_threads_option(CLI::App& command, int& threads) {
+  return command
+      .add_option(
+          "--threads", threads, "threads in all, one of which loads images [processors + 1]")
+      ->option_text("N")
+      ->envname("OCHE_THREADS");
+}
+
+void use_threads(int threads) {
+  constexpr int kMaxThreads = 1024;
+  if (threads < 1 || threads > kMaxThreads) {
+    throw UsageError(
+        fmt::format("--threads: {} is not allowed; expected 1 to {}", threads, kMaxThreads));
+  }
+  set_num_threads(std::max(1, threads - 1));
 }
 
 }  // namespace oche::tools

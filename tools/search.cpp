@@ -8,12 +8,10 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "engine/error.h"
 #include "engine/process.h"
-#include "engine/runtime.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
 #include "tools/data_sets.h"
@@ -29,7 +27,7 @@
 namespace oche::tools {
 namespace {
 
-constexpr int kMaxThreads = 1024, kMaxSeeds = 1000;
+constexpr int kMaxSeeds = 1000;
 
 constexpr const char* kNotes =
     R"(A setting may come from several sources, of which the last one counts: the default in brackets,
@@ -51,19 +49,10 @@ struct Arguments {
   SettingOptions settings;
   RunRequest run;
   std::string out, resume, device = "auto";
-  int threads = static_cast<int>(std::thread::hardware_concurrency()) + 1;
+  int threads = default_threads();
   int64_t seeds = 0;  // 0: one run, in a directory of its own
   bool dry_run = false, json = false;
 };
-
-// The loaders, which mostly wait, count as one thread; of a single one they take their share.
-void use_threads(int threads) {
-  if (threads < 1 || threads > kMaxThreads) {
-    throw UsageError(
-        fmt::format("--threads: {} is not allowed; expected 1 to {}", threads, kMaxThreads));
-  }
-  set_num_threads(std::max(1, threads - 1));
-}
 
 nas::SearchCost cost_of(const SearchConfig& config) {
   const nas::DatasetShape shape = find_data_set(config.dataset).shape(config.data_dir);
@@ -243,9 +232,7 @@ Command add_search(CLI::App& app, Console& console) {
                  args->run.graphs,
                  "on a CUDA device, launch each kernel on its own; the same bits, more slowly")
       ->group(run);
-  option(
-      "--threads", args->threads, "N", "threads in all, one of which loads images [processors + 1]")
-      ->envname("OCHE_THREADS");
+  add_threads_option(*command, args->threads)->group(run);
   CLI::Option* dry_run =
       command->add_flag("--dry-run", args->dry_run, "print size, memory and steps; write nothing")
           ->group(run);

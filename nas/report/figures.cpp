@@ -31,11 +31,6 @@ Series series(const std::vector<M>& epochs,
   return s;
 }
 
-std::string figure(std::string_view caption, const Plot& plot) {
-  return fmt::format(
-      "<figure>\n<figcaption>{}</figcaption>\n{}</figure>\n", caption, line_plot(plot));
-}
-
 bool moves(const std::vector<M>& epochs, double M::*member) {
   return std::ranges::any_of(epochs,
                              [&](const M& row) { return row.*member != epochs[0].*member; });

@@ -1,6 +1,10 @@
 // Text in HTML.
 #include "nas/report/html.h"
 
+#include <fmt/format.h>
+
+#include "nas/report/style.h"
+
 namespace oche::nas::report {
 
 std::string escape(std::string_view text) {
@@ -23,6 +27,27 @@ std::string escape(std::string_view text) {
     }
   }
   return result;
+}
+
+std::string page_start(std::string_view title, std::string_view introduction) {
+  return fmt::format(R"(<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{0}</title>
+<style>{1}</style>
+</head>
+<body>
+<header>
+<h1>{0}</h1>
+<p>{2}</p>
+</header>
+<main>
+)",
+                     escape(title),
+                     kStyleSheet,
+                     introduction);
 }
 
 }  // namespace oche::nas::report

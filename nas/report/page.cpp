@@ -8,7 +8,6 @@
 #include "nas/report/cell_figure.h"
 #include "nas/report/figures.h"
 #include "nas/report/html.h"
-#include "nas/report/style.h"
 
 namespace oche::nas::report {
 namespace {
@@ -24,34 +23,21 @@ std::string environment(const ReportData& data, std::string_view key) {
 
 std::string heading(const ReportData& data) {
   const RunSummary& run = data.run;
-  const std::string title =
-      fmt::format("{} on {}, seed {}", escape(run.method), escape(run.dataset), run.seed);
-  return fmt::format(R"(<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{0}</title>
-<style>{1}</style>
-</head>
-<body>
-<header>
-<h1>{0}</h1>
-<p>Architecture search: {2}, {3} of {4} epochs of {5} steps{11}. {6} weights, {7} alphas. Device {8}, oche {9} ({10}).</p>
-</header>
-)",
-                     title,
-                     kStyleSheet,
-                     name_of(run.state),
-                     run.epochs.size(),
-                     run.epochs_planned,
-                     run.steps_per_epoch,
-                     run.weights,
-                     run.alphas,
-                     escape(environment(data, "device")),
-                     escape(environment(data, "version")),
-                     escape(environment(data, "revision")),
-                     run.reason.empty() ? "" : "; it ended early: " + escape(run.reason));
+  const std::string title = fmt::format("{} on {}, seed {}", run.method, run.dataset, run.seed);
+  return page_start(
+      title,
+      fmt::format("Architecture search: {}, {} of {} epochs of {} steps{}. {} weights, {} alphas. "
+                  "Device {}, oche {} ({}).",
+                  name_of(run.state),
+                  run.epochs.size(),
+                  run.epochs_planned,
+                  run.steps_per_epoch,
+                  run.reason.empty() ? "" : "; it ended early: " + escape(run.reason),
+                  run.weights,
+                  run.alphas,
+                  escape(environment(data, "device")),
+                  escape(environment(data, "version")),
+                  escape(environment(data, "revision"))));
 }
 
 std::string number(double value, std::string_view format, double factor = 1) {
@@ -181,7 +167,7 @@ std::string settings(const ReportData& data) {
 
 std::string make_page(const ReportData& data) {
   const Genotype* genotype = derived(data);
-  std::string html = heading(data) + "<main>\n<h2>Figures</h2>\n<div class=\"tables\">\n";
+  std::string html = heading(data) + "<h2>Figures</h2>\n<div class=\"tables\">\n";
   html += result_table(data.run);
   if (data.run.epochs.empty()) {
     html += "<p>No epoch has ended yet.</p>\n</div>\n";
@@ -194,7 +180,7 @@ std::string make_page(const ReportData& data) {
                         metric_figures(data.run.epochs));
   }
   if (!data.cells.empty()) html += weights(data, *genotype);
-  return html + settings(data) + "</main>\n</body>\n</html>\n";
+  return html.append(settings(data)).append(kPageEnd);
 }
 
 std::string page_of(const std::filesystem::path& directory) {

@@ -203,6 +203,11 @@ std::string line_plot(const Plot& plot) {
   return svg + "</svg>\n";
 }
 
+std::string figure(std::string_view caption, const Plot& plot) {
+  return fmt::format(
+      "<figure>\n<figcaption>{}</figcaption>\n{}</figure>\n", caption, line_plot(plot));
+}
+
 std::string line_legend(const std::vector<Series>& series, int width) {
   const Entries all = entries(series, width, kFont);
   return open_svg(width, all.height, "plot legend", "Legend") + all.svg + "</svg>\n";

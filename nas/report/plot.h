@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -32,6 +33,9 @@ struct Plot {
 // each series an element <g class="line STYLE"> with its own <title>. The same bytes for the same
 // plot. Throws std::invalid_argument where a series has x and y of different lengths.
 std::string line_plot(const Plot& plot);
+
+// The plot as a <figure> with a caption, which is HTML.
+std::string figure(std::string_view caption, const Plot& plot);
 
 // An <svg> element that names lines by their styles, in rows of at most `width`.
 std::string line_legend(const std::vector<Series>& series, int width);

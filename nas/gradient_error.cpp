@@ -1,0 +1,111 @@
+// Estimates of the architecture gradient beside a reference.
+#include "nas/gradient_error.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+namespace oche::nas {
+namespace {
+
+int sign(double x) {
+  return (x > 0) - (x < 0);
+}
+
+// The groups in order of appearance, each with the places of its entries.
+std::vector<std::pair<std::string, std::vector<size_t>>> groups_of(
+    const std::vector<AlphaEntry>& entries, GroupOf group) {
+  std::vector<std::pair<std::string, std::vector<size_t>>> groups;
+  std::map<std::string, size_t> known;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const std::string name = group(entries[i]);
+    const auto [at, is_new] = known.emplace(name, groups.size());
+    if (is_new) groups.push_back({name, {}});
+    groups[at->second].second.push_back(i);
+  }
+  return groups;
+}
+
+Vector picked(const Vector& values, const std::vector<size_t>& places) {
+  Vector part;
+  for (const size_t i : places) part.push_back(values[i]);
+  return part;
+}
+
+}  // namespace
+
+std::vector<AlphaEntry> alpha_entries(SearchState& state) {
+  std::vector<AlphaEntry> entries;
+  const Alphas alphas = state.arch.alphas();
+  for (size_t i = 0; i < alphas.size(); ++i) {
+    const std::string& table = alphas.name(i);
+    const CellSpace& cell = table.ends_with("normal") ? state.space.normal : state.space.reduce;
+    for (const SpaceEdge& edge : cell.edges) {
+      const std::string name = fmt::format("{}->{}", edge.from, edge.to);
+      if (table.starts_with("betas")) {
+        entries.push_back({table, name, ""});
+        continue;
+      }
+      for (const std::string& candidate : edge.candidates)
+        entries.push_back({table, name, candidate});
+    }
+  }
+  return entries;
+}
+
+Agreement agreement(const Vector& estimate, const Vector& reference) {
+  const double size = norm(reference), own = norm(estimate);
+  Vector difference = estimate;
+  add(difference, -1, reference);
+  double same = 0, sum = 0;
+  for (size_t i = 0; i < estimate.size(); ++i) {
+    same += sign(estimate[i]) == sign(reference[i]) ? 1 : 0;
+    sum += difference[i];
+  }
+  const auto n = static_cast<double>(estimate.size());
+  return {.cosine = dot(estimate, reference) / (size * own),
+          .error = norm(difference) / size,
+          .norm_ratio = own / size,
+          .signs = same / n,
+          .bias = sum / n / (size / std::sqrt(n))};
+}
+
+std::vector<GroupAgreement> group_agreement(const Vector& estimate,
+                                            const Vector& reference,
+                                            const std::vector<AlphaEntry>& entries,
+                                            GroupOf group) {
+  std::vector<GroupAgreement> result;
+  for (const auto& [name, places] : groups_of(entries, group))
+    result.push_back({name, agreement(picked(estimate, places), picked(reference, places))});
+  return result;
+}
+
+std::string by_table(const AlphaEntry& e) {
+  return e.table;
+}
+
+std::string by_edge(const AlphaEntry& e) {
+  return e.edge.empty() ? e.table : e.table + " " + e.edge;
+}
+
+std::string by_candidate(const AlphaEntry& e) {
+  return e.candidate.empty() ? "edge" : e.candidate;
+}
+
+double argmax_agreement(const Vector& estimate,
+                        const Vector& reference,
+                        const std::vector<AlphaEntry>& entries) {
+  const auto edges = groups_of(entries, by_edge);
+  double same = 0, count = 0;
+  for (const auto& [name, places] : edges) {
+    if (places.size() < 2) continue;  // nothing to choose from
+    ++count;
+    const Vector a = picked(estimate, places), b = picked(reference, places);
+    same += std::ranges::min_element(a) - a.begin() == std::ranges::min_element(b) - b.begin();
+  }
+  return same / count;
+}
+
+}  // namespace oche::nas

@@ -1,0 +1,52 @@
+// How far an estimate of the architecture gradient is from a reference.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/flat.h"
+#include "nas/search_state.h"
+
+namespace oche::nas {
+
+// What an entry of the alphas, flattened in their order, belongs to.
+struct AlphaEntry {
+  std::string table;      // "alphas_normal"
+  std::string edge;       // "0->2"; empty where there are no edges
+  std::string candidate;  // "skip_connect"; empty for weights of edges
+  bool operator==(const AlphaEntry&) const = default;
+};
+std::vector<AlphaEntry> alpha_entries(SearchState& state);
+
+struct Agreement {
+  double cosine = 0;      // NaN where either vanishes
+  double error = 0;       // |estimate - reference| / |reference|
+  double norm_ratio = 0;  // |estimate| / |reference|
+  double signs = 0;       // share of the entries whose signs agree
+  // mean of (estimate - reference) over the reference's root mean square: descent follows the
+  // negative gradient, so below 0 the estimate favours what the entries stand for.
+  double bias = 0;
+};
+Agreement agreement(const Vector& estimate, const Vector& reference);
+
+// The same of parts of the vectors, in order of appearance.
+struct GroupAgreement {
+  std::string group;
+  Agreement agreement;
+};
+using GroupOf = std::string (*)(const AlphaEntry&);
+std::vector<GroupAgreement> group_agreement(const Vector& estimate,
+                                            const Vector& reference,
+                                            const std::vector<AlphaEntry>& entries,
+                                            GroupOf group);
+std::string by_table(const AlphaEntry& entry);      // "alphas_normal"
+std::string by_edge(const AlphaEntry& entry);       // "alphas_normal 0->2"
+std::string by_candidate(const AlphaEntry& entry);  // "skip_connect"; of betas "edge"
+
+// The share of edges on which descent would raise the same candidate most; of entries of a table
+// without edges that of the table.
+double argmax_agreement(const Vector& estimate,
+                        const Vector& reference,
+                        const std::vector<AlphaEntry>& entries);
+
+}  // namespace oche::nas

@@ -1,0 +1,330 @@
+// oche gradient-error: how wrong is an architecture gradient?
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+#include <stdexcept>
+
+#include "engine/error.h"
+#include "engine/file.h"
+#include "nas/toy_problems.h"
+#include "tools/command_line.h"
+#include "tools/commands.h"
+#include "tools/device_option.h"
+#include "tools/exit_code.h"
+#include "tools/gradient_output.h"
+#include "tools/gradient_page.h"
+
+namespace oche::tools {
+namespace {
+
+using nas::Estimator;
+
+constexpr const char* kNotes =
+    R"(Estimates dL_val(w*(alpha), alpha)/dalpha in several ways at a checkpoint, at the checkpoints of a run, in a
+state that PyTorch wrote, or on a problem with a known answer, and holds all of them against a reference. Nothing is
+trained or changed. --list shows the estimators, what they are and their numbers; docs/gradient-error.md the formulas.
+
+A cosine of 1 and an error of 0 are right. `signs`, `arg-max` and `genotype` are shares: of the alphas, of the edges
+on which descent would raise the same candidate, of the edges of the cells derived when the alphas move along either
+gradient. `!` marks what is no valid row; the reason stands below, and the exit code is 7.
+
+Examples:
+  oche gradient-error --problem ridge --reference dense-implicit --inner-optimum
+  oche gradient-error --problem toy --estimators finite-difference --sweep radius=1e-6,1e-4,1e-2,1
+)";
+
+struct Arguments {
+  std::string path, state, problem, data, dtype, device = "auto", csv, dump, page, reference;
+  std::vector<std::string> estimators, set, sweeps;
+  std::vector<int64_t> epochs;
+  int64_t batches = 1, batch = 0;
+  double xi = -1;
+  int threads = default_threads();
+  InnerStart start;
+  bool fuse = true, list = false, json = false;
+};
+
+double number_in(std::string_view text, const std::string& where) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size())
+    throw UsageError(fmt::format("{}: {} is no number", where, quote(std::string(text))));
+  return value;
+}
+
+std::pair<std::string, std::string> split_at(const std::string& text,
+                                             char c,
+                                             const std::string& where) {
+  const size_t at = text.find(c);
+  if (at == std::string::npos || at == 0)
+    throw UsageError(fmt::format("{}: {}; expected NAME{}VALUE", where, quote(text), c));
+  return {text.substr(0, at), text.substr(at + 1)};
+}
+
+const Estimator& named(const std::string& name, const char* option) {
+  try {
+    return nas::find_estimator(name);
+  } catch (const std::invalid_argument& e) {
+    throw UsageError(fmt::format("{}: {}", option, e.what()));
+  }
+}
+
+// The estimator with its numbers as --set has them.
+Variant variant_of(const Estimator& estimator, const Arguments& args) {
+  Variant v{.estimator = &estimator, .numbers = estimator.defaults()};
+  for (const std::string& text : args.set) {
+    const auto [key, value] = split_at(text, '=', "--set");
+    const auto [name, number] = split_at(key, '.', "--set");
+    const Estimator& meant = named(name, "--set");
+    if (!meant.defaults().contains(number)) {
+      std::vector<std::string_view> names;
+      for (const nas::EstimatorNumber& n : meant.numbers) names.push_back(n.name);
+      throw UsageError(fmt::format("--set: {} has no number '{}'; expected one of {}",
+                                   name,
+                                   number,
+                                   fmt::join(names, ", ")));
+    }
+    if (&meant == &estimator) v.numbers[number] = number_in(value, "--set " + key);
+  }
+  return v;
+}
+
+// The names under which numbers are swept, where these differ.
+bool sweeps_number(std::string_view key, std::string_view number) {
+  if (key == "T") return number == "steps";
+  if (key == "K") return number == "terms" || number == "iterations";
+  return key == number;
+}
+
+// Those that have what is swept, once for each value.
+std::vector<Variant> swept(const std::vector<Variant>& variants, const std::string& text) {
+  const auto [key, list] = split_at(text, '=', "--sweep");
+  std::vector<Variant> all;
+  for (const Variant& v : variants) {
+    size_t at = 0;
+    while (at <= list.size()) {
+      const size_t end = std::min(list.find(',', at), list.size());
+      Variant next = v;
+      next.swept = key;
+      next.value = number_in(std::string_view(list).substr(at, end - at), "--sweep " + key);
+      at = end + 1;
+      bool has = true;
+      if (key == "xi") {
+        next.rate = next.value;
+      } else if (key == "batch") {
+        next.batch = static_cast<int64_t>(next.value);
+      } else {
+        has = false;
+        for (auto& [name, value] : next.numbers) {
+          if (!sweeps_number(key, name)) continue;
+          value = next.value;
+          has = true;
+        }
+      }
+      if (has) all.push_back(std::move(next));
+    }
+  }
+  if (all.empty())
+    throw UsageError(
+        fmt::format("--sweep: no estimator that was asked for has a number '{}'", key));
+  return all;
+}
+
+// All but references and those whose cost grows with the alphas.
+bool by_default(const Estimator& e) {
+  return !e.reference && e.name != "forward-mode" && e.name != "zero-order";
+}
+
+std::vector<Variant> variants_of(const Arguments& args) {
+  std::vector<Variant> variants;
+  for (const Estimator& e : nas::estimators()) {
+    const bool asked = std::ranges::count(args.estimators, e.name) > 0;
+    const bool all = std::ranges::count(args.estimators, "all") > 0;
+    if (args.estimators.empty() ? by_default(e) : asked || (all && !e.reference))
+      variants.push_back(variant_of(e, args));
+  }
+  for (const std::string& name : args.estimators)
+    if (name != "all") named(name, "--estimators");
+  std::vector<Variant> result = args.sweeps.empty() ? variants : std::vector<Variant>();
+  for (const std::string& sweep : args.sweeps) {
+    for (Variant& v : swept(variants, sweep)) result.push_back(std::move(v));
+  }
+  return result;
+}
+
+std::vector<Subject> subjects_of(const Arguments& args) {
+  const int sources = !args.path.empty() + !args.state.empty() + !args.problem.empty();
+  if (sources != 1)
+    throw UsageError("gradient-error: expected one of PATH, --state FILE and --problem NAME");
+  FreezeOptions options{.dtype = {}, .data = args.data, .fuse = args.fuse};
+  if (!args.dtype.empty()) options.dtype = args.dtype == "f64" ? DType::kFloat64 : DType::kFloat32;
+  if (!args.problem.empty())
+    return {toy_subject(args.problem, options.dtype.value_or(DType::kFloat64))};
+  std::vector<Subject> subjects;
+  const auto add = [&](FrozenSearch frozen) {
+    subjects.push_back(subject_of(std::make_shared<FrozenSearch>(std::move(frozen))));
+  };
+  if (!args.state.empty()) {
+    add(FrozenSearch::from_state(args.state, options));
+  } else {
+    for (const auto& path : checkpoints_of(args.path, args.epochs))
+      add(FrozenSearch::from_checkpoint(path, options));
+  }
+  return subjects;
+}
+
+// What is affordable: the exact one of a small problem, else the exact gradient of one step.
+Variant reference_of(const Subject& subject, const Arguments& args) {
+  if (!args.reference.empty()) return variant_of(named(args.reference, "--reference"), args);
+  const bool small = subject.weights <= 4096 && subject.dtype == DType::kFloat64;
+  return variant_of(nas::find_estimator(small ? "dense-implicit" : "exact-unrolled"), args);
+}
+
+Study study(Subject subject, const Arguments& args, Console& console) {
+  if (subject.most_pairs && args.batches > *subject.most_pairs)
+    throw UsageError(fmt::format("--batches: {} has {} pair of batches; {} were asked for",
+                                 subject.source,
+                                 *subject.most_pairs,
+                                 args.batches));
+  if (args.batch > 0) subject.batch = args.batch;
+  if (args.xi >= 0) subject.rate = args.xi;
+  Variant reference = reference_of(subject, args);
+  const std::string source = subject.source;
+  try {
+    return run_study(std::move(subject),
+                     variants_of(args),
+                     std::move(reference),
+                     args.batches,
+                     args.start,
+                     [&](const std::string& line) { console.detail(source + ": " + line); });
+  } catch (const std::invalid_argument& e) {
+    throw UsageError(fmt::format("gradient-error: {}", e.what()));
+  }
+}
+
+int list(bool as_json) {
+  Json document = {{"schema", 1}, {"estimators", Json::array()}};
+  for (const Estimator& e : nas::estimators()) {
+    Json row = {
+        {"name", e.name}, {"what", e.what}, {"source", e.source}, {"reference", e.reference}};
+    row["numbers"] = Json::array();
+    if (!as_json)
+      fmt::print("{}{}\n  {} ({})\n", e.name, e.reference ? " (reference)" : "", e.what, e.source);
+    for (const nas::EstimatorNumber& n : e.numbers) {
+      row["numbers"].push_back({{"name", n.name}, {"default", n.value}, {"what", n.what}});
+      if (!as_json) fmt::print("  --set {}.{}={:g}  {}\n", e.name, n.name, n.value, n.what);
+    }
+    document["estimators"].push_back(std::move(row));
+  }
+  if (as_json) print_json(document);
+  return kDone;
+}
+
+int gradient_error(const Arguments& args, Console& console) {
+  if (args.list) return list(args.json);
+  choose_device(args.device, console);
+  use_threads(args.threads);
+  std::vector<Study> studies;
+  Json document = {{"schema", 1}, {"points", Json::array()}};
+  bool valid = true;
+  for (Subject& subject : subjects_of(args)) {
+    studies.push_back(study(std::move(subject), args, console));
+    document["points"].push_back(to_json(studies.back()));
+    if (!args.json) fmt::print("{}", study_table(studies.back()));
+    for (const std::string& fault : faults_of(studies.back())) {
+      console.error(fault);
+      valid = false;
+    }
+  }
+  if (!args.csv.empty()) write_file_atomically(args.csv, csv_of(studies));
+  if (!args.dump.empty()) dump(args.dump, studies);
+  if (!args.page.empty()) write_file_atomically(args.page, gradient_page(studies));
+  if (args.json) print_json(document);
+  return valid ? kDone : kCheckFailed;
+}
+
+}  // namespace
+
+Command add_gradient_error(CLI::App& app, Console& console) {
+  CLI::App* command = app.add_subcommand(
+      "gradient-error", "Measure how far architecture gradients are from the true one");
+  auto args = std::make_shared<Arguments>();
+  const auto option = [&](const char* group,
+                          const char* name,
+                          auto& value,
+                          const char* placeholder,
+                          const std::string& help) {
+    return command->add_option(name, value, help)->option_text(placeholder)->group(group);
+  };
+  const char* what = "What is studied";
+  command->add_option("PATH", args->path, "a checkpoint, or a run directory")
+      ->check(CLI::ExistingPath);
+  option(what,
+         "--state",
+         args->state,
+         "FILE",
+         "a state that benchmarks/peers wrote, with its two batches")
+      ->check(CLI::ExistingFile);
+  const auto problems = nas::toy_problem_names();
+  option(what,
+         "--problem",
+         args->problem,
+         "NAME",
+         fmt::format("a problem with a known answer: {}", fmt::join(problems, ", ")))
+      ->type_name(fmt::format("{{{}}}", fmt::join(problems, ",")))
+      ->check(CLI::IsMember(std::vector<std::string>(problems.begin(), problems.end())));
+  option(
+      what, "--epochs", args->epochs, "LIST", "of a run, after these epochs [all that were kept]")
+      ->delimiter(',');
+  option(what, "--batches", args->batches, "N", "pairs of batches, each by itself [1]")
+      ->check(CLI::Range(1, 100000));
+  option(what, "--batch", args->batch, "N", "images of a batch [the run's]")
+      ->check(CLI::Range(1, 1000000));
+  option(what, "--dtype", args->dtype, "TYPE", "f32 or f64 [the run's]; weights are converted")
+      ->check(CLI::IsMember({"f32", "f64"}));
+  option(what, "--data", args->data, "DIR", "where the images are, if not where the run had them");
+  option(what, "--inner-steps", args->start.steps, "N", "first N further inner steps [0]")
+      ->check(CLI::Range(0, 1000000));
+  command
+      ->add_flag(
+          "--inner-optimum", args->start.optimum, "first solve the inner problem; small networks")
+      ->group(what);
+  command->add_flag("!--no-fuse", args->fuse, "cells in small ops")->group(what);
+  const char* how = "Estimates";
+  option(how,
+         "--estimators",
+         args->estimators,
+         "LIST",
+         "by name, or all [all but references, forward-mode and zero-order]")
+      ->delimiter(',');
+  option(
+      how,
+      "--reference",
+      args->reference,
+      "NAME",
+      "what all are held against [dense-implicit in f64 up to 4096 weights, else exact-unrolled]");
+  option(how, "--xi", args->xi, "X", "rate of the inner step [the run's at that epoch]")
+      ->check(CLI::NonNegativeNumber);
+  option(how, "--set", args->set, "NAME.NUMBER=X", "a number of an estimator");
+  option(how,
+         "--sweep",
+         args->sweeps,
+         "KEY=LIST",
+         "a row for each value: radius, xi, T (steps), K (terms, iterations), batch, or any "
+         "number's name");
+  command->add_flag("--list", args->list, "print the estimators and their numbers")->group(how);
+  const char* out = "Results";
+  option(out, "--csv", args->csv, "FILE", "a line for each estimator, pair and group");
+  option(out, "--dump", args->dump, "FILE", "the gradients, as safetensors");
+  option(out, "--report", args->page, "FILE", "a page with the plots, as HTML");
+  add_device_option(*command, args->device)->group("Run");
+  add_threads_option(*command, args->threads)->group("Run");
+  add_output_options(*command, console, args->json);
+  command->footer(kNotes);
+  return {command, [args, &console] { return gradient_error(*args, console); }};
+}
+
+}  // namespace oche::tools

@@ -1,0 +1,227 @@
+// The results of a study of gradients.
+#include "tools/gradient_output.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "engine/safetensors.h"
+#include "engine/types.h"
+
+namespace oche::tools {
+namespace {
+
+using nas::Agreement;
+
+struct Column {
+  const char* name;
+  double Agreement::*member;
+};
+constexpr Column kColumns[] = {{"cosine", &Agreement::cosine},
+                               {"error", &Agreement::error},
+                               {"norm_ratio", &Agreement::norm_ratio},
+                               {"signs", &Agreement::signs},
+                               {"bias", &Agreement::bias}};
+
+double mean(const std::vector<double>& values) {
+  return values.empty() ? std::nan("")
+                        : std::accumulate(values.begin(), values.end(), 0.0) /
+                              static_cast<double>(values.size());
+}
+
+// JSON has no NaN.
+Json number(double x) {
+  return std::isfinite(x) ? Json(x) : Json();
+}
+
+std::string cell(double x, const char* format) {
+  return std::isfinite(x) ? fmt::format(fmt::runtime(format), x) : "-";
+}
+
+Vector mean_gradient(const std::vector<Outcome>& outcomes) {
+  Vector sum(outcomes[0].gradient.size(), 0);
+  for (const Outcome& o : outcomes) add(sum, 1 / static_cast<double>(outcomes.size()), o.gradient);
+  return sum;
+}
+
+Json numbers_of(const Variant& v) {
+  Json numbers = Json::object();
+  for (const auto& [name, value] : v.numbers) numbers[name] = value;
+  return numbers;
+}
+
+// Everything that a study estimated, the reference first.
+struct Estimated {
+  const Variant& variant;
+  const std::vector<Outcome>& outcomes;
+  std::string label;
+};
+std::vector<Estimated> all_of(const Study& study) {
+  std::vector<Estimated> all{{study.reference, study.references, study.reference.label()}};
+  for (size_t i = 0; i < study.variants.size(); ++i)
+    all.push_back({study.variants[i], study.outcomes[i], study.variants[i].label()});
+  return all;
+}
+
+std::string csv_line(const Study& study,
+                     const std::string& label,
+                     const std::string& pair,
+                     const std::string& group,
+                     const Agreement& a) {
+  std::string line = fmt::format("{},{},{},{},{},{}",
+                                 study.subject.epoch,
+                                 study.subject.step,
+                                 study.reference.label(),
+                                 label,
+                                 pair,
+                                 group);
+  for (const Column& c : kColumns) line += fmt::format(",{}", a.*c.member);
+  return line + "\n";
+}
+
+}  // namespace
+
+std::vector<std::string> faults_of(const Study& study) {
+  std::vector<std::string> faults = study.faults;
+  for (const Estimated& e : all_of(study)) {
+    for (const Outcome& o : e.outcomes) {
+      if (o.fault.empty()) continue;
+      faults.push_back(fmt::format("{}: {}", e.variant.label(), o.fault));
+      break;
+    }
+  }
+  return faults;
+}
+
+std::string study_table(const Study& study) {
+  const Subject& s = study.subject;
+  std::string text = fmt::format(
+      "{}, epoch {}, step {}: {} alphas, {} weights, {}; reference {}, {} {} of batches, xi "
+      "{:.4g}\n",
+      s.source,
+      s.epoch,
+      s.step,
+      s.entries.size(),
+      s.weights,
+      to_string(s.dtype),
+      study.reference.label(),
+      study.references.size(),
+      study.references.size() == 1 ? "pair" : "pairs",
+      study.reference.rate.value_or(s.rate));
+  const bool several = study.references.size() > 1;
+  text += fmt::format("{:<32} {:>9}{} {:>10} {:>7} {:>6} {:>7} {:>8} {:>7} {:>9} {:>9}\n",
+                      "estimator",
+                      "cosine",
+                      several ? "       +-" : "",
+                      "rel. error",
+                      "norm",
+                      "signs",
+                      "arg-max",
+                      "genotype",
+                      "passes",
+                      "seconds",
+                      "peak MiB");
+  for (const Estimated& e : all_of(study)) {
+    const bool is_reference = &e.outcomes == &study.references;
+    const Row row = row_of(study, e.outcomes);
+    const auto [cosine, deviation] = over_pairs(row, &Agreement::cosine);
+    const auto of = [&](double Agreement::*member) { return over_pairs(row, member).mean; };
+    text += fmt::format("{:<32} {:>9}{} {:>10} {:>7} {:>6} {:>7} {:>8} {:>7} {:>9} {:>9}{}\n",
+                        is_reference ? fmt::format("({})", e.label) : e.label,
+                        cell(cosine, "{:.6f}"),
+                        several ? fmt::format(" {:>8}", cell(deviation, "{:.4f}")) : "",
+                        cell(of(&Agreement::error), "{:.3e}"),
+                        cell(of(&Agreement::norm_ratio), "{:.3f}"),
+                        cell(of(&Agreement::signs), "{:.2f}"),
+                        cell(mean(row.argmax), "{:.2f}"),
+                        cell(mean(row.genotype), "{:.2f}"),
+                        row.passes,
+                        cell(row.seconds, "{:.3f}"),
+                        cell(static_cast<double>(row.peak_bytes) / (1 << 20), "{:.1f}"),
+                        row.fault.empty() ? "" : "  !");
+  }
+  return text;
+}
+
+Json to_json(const Study& study) {
+  const Subject& s = study.subject;
+  Json document = {{"source", s.source},
+                   {"epoch", s.epoch},
+                   {"step", s.step},
+                   {"dtype", to_string(s.dtype)},
+                   {"weights", s.weights},
+                   {"alphas", s.entries.size()},
+                   {"rate", study.reference.rate.value_or(s.rate)},
+                   {"batch", s.batch},
+                   {"pairs", study.references.size()},
+                   {"faults", faults_of(study)},
+                   {"rows", Json::array()}};
+  for (const Estimated& e : all_of(study)) {
+    const Row row = row_of(study, e.outcomes);
+    Json j = {{"estimator", e.variant.estimator->name},
+              {"reference", &e.outcomes == &study.references},
+              {"label", e.variant.label()},
+              {"numbers", numbers_of(e.variant)}};
+    if (!e.variant.swept.empty())
+      j["sweep"] = {{"key", e.variant.swept}, {"value", e.variant.value}};
+    for (const Column& c : kColumns) {
+      const auto [average, deviation] = over_pairs(row, c.member);
+      j[c.name] = {{"mean", number(average)}, {"deviation", number(deviation)}};
+    }
+    j["argmax"] = number(mean(row.argmax));
+    j["genotype"] = number(mean(row.genotype));
+    j["stochastic"] = number(row.stochastic);
+    j["passes"] = row.passes;
+    j["seconds"] = row.seconds;
+    j["peak_bytes"] = row.peak_bytes;
+    j["residual"] = row.residual ? number(*row.residual) : Json();
+    j["fault"] = row.fault.empty() ? Json() : Json(row.fault);
+    for (const nas::GroupAgreement& g : row.groups) {
+      Json group = {{"group", g.group}};
+      for (const Column& c : kColumns) group[c.name] = number(g.agreement.*c.member);
+      j["groups"].push_back(std::move(group));
+    }
+    document["rows"].push_back(std::move(j));
+  }
+  return document;
+}
+
+std::string csv_of(const std::vector<Study>& studies) {
+  std::string text = "epoch,step,reference,estimator,pair,group";
+  for (const Column& c : kColumns) text += fmt::format(",{}", c.name);
+  text += "\n";
+  for (const Study& study : studies) {
+    for (const Estimated& e : all_of(study)) {
+      if (&e.outcomes == &study.references) continue;
+      const Row row = row_of(study, e.outcomes);
+      for (size_t k = 0; k < row.agreements.size(); ++k)
+        text += csv_line(study, e.label, fmt::format("{}", k), "all", row.agreements[k]);
+      for (const nas::GroupAgreement& g : row.groups)
+        text += csv_line(study, e.label, "mean", g.group, g.agreement);
+    }
+  }
+  return text;
+}
+
+void dump(const std::filesystem::path& path, const std::vector<Study>& studies) {
+  SafetensorsWriter writer;
+  for (const Study& study : studies) {
+    const std::string point =
+        studies.size() == 1 ? "" : fmt::format("epoch-{}/", study.subject.epoch);
+    for (const Estimated& e : all_of(study)) {
+      const bool is_reference = &e.outcomes == &study.references;
+      const Vector gradient = mean_gradient(e.outcomes);
+      auto at = gradient.begin();
+      for (const auto& [name, shape] : study.subject.alphas) {
+        const auto n = numel(shape);
+        writer.add(fmt::format("{}{}/{}", point, is_reference ? "reference" : e.label, name), {shape.begin(), shape.end()}, Vector(at, at + n));
+        at += n;
+      }
+    }
+  }
+  writer.write(path);
+}
+
+}  // namespace oche::tools

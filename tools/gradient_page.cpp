@@ -1,0 +1,206 @@
+// The page of `oche gradient-error`.
+#include "tools/gradient_page.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "nas/report/html.h"
+#include "nas/report/plot.h"
+#include "tools/gradient_output.h"
+
+namespace oche::tools {
+namespace {
+
+using nas::Agreement;
+using nas::report::escape;
+using nas::report::figure;
+using nas::report::Plot;
+using nas::report::Series;
+
+constexpr const char* kStyles[] = {"blue",
+                                   "orange",
+                                   "green",
+                                   "red",
+                                   "purple",
+                                   "brown",
+                                   "ink",
+                                   "grey",
+                                   "blue dashed",
+                                   "orange dashed",
+                                   "green dashed",
+                                   "red dashed",
+                                   "purple dashed",
+                                   "brown dashed",
+                                   "ink dashed"};
+
+// The line of an estimator, alike in all plots.
+Series line_of(const Variant& v) {
+  const auto all = nas::estimators();
+  const auto place = static_cast<size_t>(v.estimator - all.data());
+  return {std::string(v.estimator->name), kStyles[place % std::size(kStyles)], {}, {}};
+}
+
+double mean_of(const Study& study,
+               const std::vector<Outcome>& outcomes,
+               double Agreement::*member) {
+  return over_pairs(row_of(study, outcomes), member).mean;
+}
+
+Plot plot_of(std::string title, std::string x, std::string y) {
+  return {.title = std::move(title),
+          .x_label = std::move(x),
+          .y_label = std::move(y),
+          .series = {},
+          .x_range = {},
+          .y_range = {}};
+}
+
+void add_point(std::vector<Series>& lines, const Variant& v, double x, double y) {
+  const Series fresh = line_of(v);
+  auto line = std::ranges::find(lines, fresh.label, &Series::label);
+  if (line == lines.end()) line = lines.insert(lines.end(), fresh);
+  line->x.push_back(x);
+  line->y.push_back(y);
+}
+
+std::string along_epochs(const std::vector<Study>& studies) {
+  Plot cosine = plot_of("Cosine with the reference over the epochs", "epoch", "cosine");
+  Plot error = plot_of("Relative error over the epochs", "epoch", "log10 of the relative error");
+  for (const Study& s : studies) {
+    for (size_t i = 0; i < s.variants.size(); ++i) {
+      const auto epoch = static_cast<double>(s.subject.epoch);
+      add_point(cosine.series, s.variants[i], epoch, mean_of(s, s.of(i), &Agreement::cosine));
+      add_point(
+          error.series, s.variants[i], epoch, std::log10(mean_of(s, s.of(i), &Agreement::error)));
+    }
+  }
+  return figure("Cosine by epoch", cosine) + figure("Error by epoch", error);
+}
+
+// A dotted vertical line at DARTS' radius, as high as the lines.
+void mark_default(Plot& plot) {
+  double low = 0, high = 0;
+  for (const Series& s : plot.series) {
+    for (const double y : s.y) {
+      if (!std::isfinite(y)) continue;
+      low = std::min(low, y);
+      high = std::max(high, y);
+    }
+  }
+  plot.series.push_back({"DARTS: 0.01", "grey dotted", {-2, -2}, {low, high}});
+}
+
+std::string sweeps(const std::vector<Study>& studies) {
+  std::string html;
+  for (const Study& s : studies) {
+    std::map<std::string, Plot> plots;
+    for (size_t i = 0; i < s.variants.size(); ++i) {
+      const Variant& v = s.variants[i];
+      if (v.swept.empty()) continue;
+      Plot& plot = plots
+                       .try_emplace(v.swept,
+                                    plot_of("Relative error against " + v.swept,
+                                            "log10 of " + v.swept,
+                                            "log10 of the relative error"))
+                       .first->second;
+      add_point(
+          plot.series, v, std::log10(v.value), std::log10(mean_of(s, s.of(i), &Agreement::error)));
+    }
+    for (auto& [key, plot] : plots) {
+      if (key == "radius") mark_default(plot);
+      html += figure(fmt::format("Error against {}, epoch {}", escape(key), s.subject.epoch), plot);
+    }
+  }
+  return html;
+}
+
+std::string cost_against_error(const Study& s) {
+  Plot plot = plot_of("Cost against error", "log10 of passes", "log10 of the relative error");
+  for (size_t i = 0; i < s.variants.size(); ++i) {
+    const Row row = row_of(s, s.of(i));
+    add_point(plot.series,
+              s.variants[i],
+              std::log10(static_cast<double>(row.passes)),
+              std::log10(over_pairs(row, &Agreement::error).mean));
+  }
+  return figure(fmt::format("Cost against error, epoch {}", s.subject.epoch), plot);
+}
+
+// Groups that are neither tables nor edges: candidates.
+std::vector<std::string> candidates_of(const Study& s) {
+  std::vector<std::string> names;
+  for (const nas::AlphaEntry& e : s.subject.entries) {
+    const std::string name = nas::by_candidate(e);
+    if (std::ranges::count(names, name) == 0) names.push_back(name);
+  }
+  return names;
+}
+
+std::string by_candidates(const Study& s) {
+  const std::vector<std::string> names = candidates_of(s);
+  Plot plot = plot_of(
+      "Relative error by candidate", "candidate, in the order of the table", "relative error");
+  std::string head, body;
+  for (const std::string& name : names)
+    head += fmt::format("<th scope=\"col\">{}</th>", escape(name));
+  for (size_t i = 0; i < s.variants.size(); ++i) {
+    const Row row = row_of(s, s.of(i));
+    std::string cells;
+    for (size_t c = 0; c < names.size(); ++c) {
+      const auto group = std::ranges::find(row.groups, names[c], &nas::GroupAgreement::group);
+      if (s.variants[i].swept.empty())
+        add_point(plot.series, s.variants[i], static_cast<double>(c + 1), group->agreement.error);
+      cells += fmt::format("<td class=\"number\">{:+.3f}</td>", group->agreement.bias);
+    }
+    body +=
+        fmt::format("<tr><th scope=\"row\">{}</th>{}</tr>\n", escape(s.variants[i].label()), cells);
+  }
+  std::string html =
+      plot.series.empty()
+          ? ""
+          : figure(fmt::format("Error by candidate, epoch {}", s.subject.epoch), plot);
+  html += fmt::format(
+      "<div class=\"wide\"><table>\n<caption>Bias by candidate, epoch {}: below 0 the estimate "
+      "favours "
+      "it</caption>\n<thead><tr><th></th>{}</tr></thead>\n<tbody>\n{}</tbody>\n</table></div>\n",
+      s.subject.epoch,
+      head,
+      body);
+  return html;
+}
+
+}  // namespace
+
+std::string gradient_page(const std::vector<Study>& studies) {
+  const Subject& first = studies.front().subject;
+  std::string html = nas::report::page_start(
+      "Architecture gradients against " + studies.front().reference.label(),
+      fmt::format("{} weights, {} alphas, {}; {} of batches at each point.",
+                  first.weights,
+                  first.entries.size(),
+                  to_string(first.dtype),
+                  studies.front().references.size() == 1
+                      ? "one pair"
+                      : fmt::format("{} pairs", studies.front().references.size())));
+  html += "<h2>Curves</h2>\n<div class=\"grid\">\n";
+  const bool is_sweep = std::ranges::any_of(studies.front().variants,
+                                            [](const Variant& v) { return !v.swept.empty(); });
+  if (is_sweep) html += sweeps(studies);
+  if (!is_sweep && studies.size() > 1) html += along_epochs(studies);
+  if (!is_sweep)
+    for (const Study& s : studies) html += cost_against_error(s);
+  html += "</div>\n<h2>By candidate</h2>\n";
+  for (const Study& s : studies) html += by_candidates(s);
+  html += "<h2>All figures</h2>\n";
+  for (const Study& s : studies) {
+    html += fmt::format("<pre>{}</pre>\n", escape(study_table(s)));
+    for (const std::string& fault : faults_of(s))
+      html += fmt::format("<p>! {}</p>\n", escape(fault));
+  }
+  return html.append(nas::report::kPageEnd);
+}
+
+}  // namespace oche::tools
