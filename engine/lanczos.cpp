@@ -102,8 +102,11 @@ LanczosResult lanczos(const SymmetricProduct& product, int64_t n, const LanczosO
     ritz = tridiagonal_eigenvectors(diagonal, beside);
     const double largest = std::max(std::abs(ritz.values.front()), std::abs(ritz.values.back()));
     if (left <= 1e-13 * std::max(length, largest)) left = 0;  // an invariant space
-    const double residual = left * std::abs(ritz.vectors.back().back());
-    result.converged = residual <= o.tolerance * largest;
+    const auto found = std::ssize(ritz.values);
+    double residual = found < std::min(o.count, n) ? largest : 0;
+    for (int64_t i = std::max<int64_t>(0, found - o.count); i < found; ++i)
+      residual = std::max(residual, left * std::abs(ritz.vectors[i].back()));
+    result.converged = left == 0 || residual <= o.tolerance * largest;
     if (result.converged || left == 0 || std::ssize(basis) == std::min(n, o.steps)) break;
     for (double& x : w) x /= left;
     beside.push_back(left);

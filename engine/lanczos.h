@@ -11,7 +11,8 @@ using SymmetricProduct = std::function<std::vector<double>(const std::vector<dou
 
 struct LanczosOptions {
   int64_t steps = 50;       // at most; no more than the dimension are taken
-  double tolerance = 1e-8;  // of the largest Ritz value's residual, relative to the largest |value|
+  int64_t count = 1;        // how many of the largest Ritz values are to converge
+  double tolerance = 1e-8;  // of their residuals, relative to the largest |value|
   uint64_t seed = 0;        // of the first direction
 };
 
@@ -22,7 +23,7 @@ struct LanczosResult {
   std::vector<double> values, residuals, weights;
   std::vector<std::vector<double>> vectors;
   int64_t products = 0;
-  // True iff the largest value is within the tolerance. An eigenvalue that the operator has more
+  // True iff the largest `count` are within the tolerance. An eigenvalue that the operator has more
   // than once is found once.
   bool converged = false;
 
@@ -30,7 +31,7 @@ struct LanczosResult {
 };
 
 // Lanczos' iteration with full reorthogonalisation, in double (Golub and Van Loan, "Matrix
-// Computations", sec. 10.3.5). Ends early when the largest value has converged or the directions
+// Computations", sec. 10.3.5). Ends early when the largest ones have converged or the directions
 // span an invariant space. Throws std::invalid_argument for a dimension or number of steps below 1.
 LanczosResult lanczos(const SymmetricProduct& product,
                       int64_t dimension,

@@ -100,7 +100,7 @@ double argmax_agreement(const Vector& estimate,
   const auto edges = groups_of(entries, by_edge);
   double same = 0, count = 0;
   for (const auto& [name, places] : edges) {
-    if (places.size() < 2) continue;  // nothing to choose from
+    if (places.size() < 2 || entries[places[0]].edge.empty()) continue;  // nothing to choose from
     ++count;
     const Vector a = picked(estimate, places), b = picked(reference, places);
     same += std::ranges::min_element(a) - a.begin() == std::ranges::min_element(b) - b.begin();

@@ -43,8 +43,7 @@ std::string by_table(const AlphaEntry& entry);      // "alphas_normal"
 std::string by_edge(const AlphaEntry& entry);       // "alphas_normal 0->2"
 std::string by_candidate(const AlphaEntry& entry);  // "skip_connect"; of betas "edge"
 
-// The share of edges on which descent would raise the same candidate most; of entries of a table
-// without edges that of the table.
+// The share of edges on which descent would raise the same candidate most; NaN without edges.
 double argmax_agreement(const Vector& estimate,
                         const Vector& reference,
                         const std::vector<AlphaEntry>& entries);

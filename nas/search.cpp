@@ -12,8 +12,8 @@
 #include "engine/diagnose.h"
 #include "engine/error.h"
 #include "engine/lanczos.h"
-#include "nas/alpha_hessian.h"
 #include "nas/data/split.h"
+#include "nas/hessian.h"
 #include "nas/stages.h"
 
 namespace oche::nas {
@@ -270,7 +270,7 @@ double Search::largest_eigenvalue() {
   const ProfileScope profile(ProfileKind::kWhole, "alpha eigenvalue");
   const int64_t step = progress_.steps - 1;
   BatchFeed feed(images_, search_images_, loader_options(config_, "search", step));
-  const AlphaHessian hessian(*state_, {feed.next()}, step);
+  const Hessian hessian = alpha_hessian(*state_, {feed.next()}, step);
   const auto product = [&](const std::vector<double>& v) {
     return hessian.product(v, config_.alpha_weight_decay);
   };

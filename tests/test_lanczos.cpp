@@ -1,17 +1,16 @@
 // Eigenvalues: the dense solver against closed forms, Lanczos' iteration against it.
 #include <cmath>
 #include <numbers>
-#include <numeric>
 
+#include "engine/flat.h"
 #include "engine/lanczos.h"
 #include "engine/random.h"
+#include "engine/spectral_density.h"
 #include "tests/support/catch.h"
 
 using namespace oche;
 
 namespace {
-
-using Vector = std::vector<double>;
 
 Vector random_symmetric(int64_t n, uint64_t seed) {
   RandomWords words(random_key(seed, 1, Purpose::kPerturb), 0);
@@ -37,10 +36,6 @@ double residual(const Vector& a, double value, const Vector& v) {
   double squares = 0;
   for (size_t i = 0; i < v.size(); ++i) squares += (y[i] - value * v[i]) * (y[i] - value * v[i]);
   return std::sqrt(squares);
-}
-
-double dot(const Vector& a, const Vector& b) {
-  return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
 }
 
 SymmetricProduct by(const Vector& a) {
@@ -130,4 +125,45 @@ TEST_CASE("lanczos ends in an invariant space") {
   CHECK(lanczos(scaled, 1).values.size() == 1);
   CHECK_THROWS_AS(lanczos(scaled, 0), std::invalid_argument);
   CHECK_THROWS_AS(lanczos(scaled, 3, {.steps = 0}), std::invalid_argument);
+}
+
+TEST_CASE("lanczos goes on until as many of the largest have converged as are wanted") {
+  constexpr int64_t n = 60, kWanted = 4;
+  const Vector a = random_symmetric(n, 5);
+  const Eigenvectors exact = symmetric_eigenvectors(a, n);
+  const LanczosResult one = lanczos(by(a), n, {.steps = n}),
+                      more = lanczos(by(a), n, {.steps = n, .count = kWanted});
+  CHECK(more.converged);
+  CHECK(more.products > one.products);
+  const auto found = std::ssize(more.values);
+  for (int64_t k = 1; k <= kWanted; ++k)
+    CHECK(more.values[found - k] == Approx(exact.values[n - k]).epsilon(1e-9));
+  CHECK_FALSE(lanczos(by(a), n, {.steps = 3, .count = kWanted}).converged);
+}
+
+TEST_CASE("spectral density: its mass, mean and negative share are those of the eigenvalues") {
+  constexpr int64_t n = 40;
+  Vector a = random_symmetric(n, 9);
+  for (int64_t i = 0; i < n; ++i) a[i * n + i] += 3;
+  const Eigenvectors exact = symmetric_eigenvectors(a, n);
+  double trace = 0, negative = 0;
+  for (const double value : exact.values) {
+    trace += value;
+    negative += value < 0 ? 1 : 0;
+  }
+  REQUIRE(negative > 4);
+  const SpectralDensity d = spectral_density(by(a), n, {.probes = 400, .steps = n});
+  CHECK(d.mean == Approx(trace / n).epsilon(0.05));
+  CHECK(d.negative == Approx(negative / n).epsilon(0.1));
+  double mass = 0, first = 0;
+  for (size_t i = 0; i + 1 < d.at.size(); ++i) {
+    const double part = (d.density[i] + d.density[i + 1]) / 2 * (d.at[i + 1] - d.at[i]);
+    mass += part;
+    first += part * d.at[i];
+  }
+  CHECK(mass == Approx(1).epsilon(1e-3));
+  CHECK(first == Approx(d.mean).epsilon(0.02));
+  CHECK(d.at.front() < exact.values.front());
+  CHECK(d.at.back() > exact.values.back());
+  CHECK_THROWS_AS(spectral_density(by(a), n, {.width = 0}), std::invalid_argument);
 }

@@ -40,7 +40,7 @@ struct Arguments {
   std::string path, state, problem, data, dtype, device = "auto", csv, dump, page, reference;
   std::vector<std::string> estimators, set, sweeps;
   std::vector<int64_t> epochs;
-  int64_t batches = 1, batch = 0;
+  int64_t batches = 1, batch = 0, decompose = -1;
   double xi = -1;
   int threads = default_threads();
   InnerStart start;
@@ -155,14 +155,13 @@ std::vector<Variant> variants_of(const Arguments& args) {
   return result;
 }
 
-std::vector<Subject> subjects_of(const Arguments& args) {
+// The points to study, in `dtype` or their own.
+std::vector<Subject> subjects_of(const Arguments& args, std::optional<DType> dtype) {
   const int sources = !args.path.empty() + !args.state.empty() + !args.problem.empty();
   if (sources != 1)
     throw UsageError("gradient-error: expected one of PATH, --state FILE and --problem NAME");
-  FreezeOptions options{.dtype = {}, .data = args.data, .fuse = args.fuse};
-  if (!args.dtype.empty()) options.dtype = args.dtype == "f64" ? DType::kFloat64 : DType::kFloat32;
-  if (!args.problem.empty())
-    return {toy_subject(args.problem, options.dtype.value_or(DType::kFloat64))};
+  if (!args.problem.empty()) return {toy_subject(args.problem, dtype.value_or(DType::kFloat64))};
+  const FreezeOptions options{.dtype = dtype, .data = args.data, .fuse = args.fuse};
   std::vector<Subject> subjects;
   const auto add = [&](FrozenSearch frozen) {
     subjects.push_back(subject_of(std::make_shared<FrozenSearch>(std::move(frozen))));
@@ -183,7 +182,11 @@ Variant reference_of(const Subject& subject, const Arguments& args) {
   return variant_of(nas::find_estimator(small ? "dense-implicit" : "exact-unrolled"), args);
 }
 
-Study study(Subject subject, const Arguments& args, Console& console) {
+// `precise`: the same point in float64, where the error is to be taken apart.
+Study study(Subject subject,
+            std::optional<Subject> precise,
+            const Arguments& args,
+            Console& console) {
   if (subject.most_pairs && args.batches > *subject.most_pairs)
     throw UsageError(fmt::format("--batches: {} has {} pair of batches; {} were asked for",
                                  subject.source,
@@ -194,12 +197,15 @@ Study study(Subject subject, const Arguments& args, Console& console) {
   Variant reference = reference_of(subject, args);
   const std::string source = subject.source;
   try {
-    return run_study(std::move(subject),
-                     variants_of(args),
-                     std::move(reference),
-                     args.batches,
-                     args.start,
-                     [&](const std::string& line) { console.detail(source + ": " + line); });
+    const auto tell = [&](const std::string& line) { console.detail(source + ": " + line); };
+    Study study = run_study(std::move(subject),
+                            variants_of(args),
+                            std::move(reference),
+                            args.batches,
+                            args.start,
+                            tell);
+    if (precise) take_apart(study, args.decompose, std::move(*precise), tell);
+    return study;
   } catch (const std::invalid_argument& e) {
     throw UsageError(fmt::format("gradient-error: {}", e.what()));
   }
@@ -230,8 +236,15 @@ int gradient_error(const Arguments& args, Console& console) {
   std::vector<Study> studies;
   Json document = {{"schema", 1}, {"points", Json::array()}};
   bool valid = true;
-  for (Subject& subject : subjects_of(args)) {
-    studies.push_back(study(std::move(subject), args, console));
+  const auto dtype = args.dtype.empty()    ? std::optional<DType>()
+                     : args.dtype == "f64" ? DType::kFloat64
+                                           : DType::kFloat32;
+  std::vector<Subject> subjects = subjects_of(args, dtype), precise;
+  if (args.decompose >= 0) precise = subjects_of(args, DType::kFloat64);
+  for (size_t i = 0; i < subjects.size(); ++i) {
+    std::optional<Subject> beside;
+    if (!precise.empty()) beside = std::move(precise[i]);
+    studies.push_back(study(std::move(subjects[i]), std::move(beside), args, console));
     document["points"].push_back(to_json(studies.back()));
     if (!args.json) fmt::print("{}", study_table(studies.back()));
     for (const std::string& fault : faults_of(studies.back())) {
@@ -315,6 +328,13 @@ Command add_gradient_error(CLI::App& app, Console& console) {
          "KEY=LIST",
          "a row for each value: radius, xi, T (steps), K (terms, iterations), batch, or any "
          "number's name");
+  option(how,
+         "--decompose",
+         args->decompose,
+         "N",
+         "take the errors apart: at w from after N more inner steps, from the reference, from the "
+         "exact product, from float64")
+      ->check(CLI::Range(0, 1000000));
   command->add_flag("--list", args->list, "print the estimators and their numbers")->group(how);
   const char* out = "Results";
   option(out, "--csv", args->csv, "FILE", "a line for each estimator, pair and group");

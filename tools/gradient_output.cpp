@@ -65,6 +65,30 @@ std::vector<Estimated> all_of(const Study& study) {
   return all;
 }
 
+struct Part {
+  const char* name;
+  double ErrorParts::*member;
+};
+constexpr Part kParts[] = {{"inner", &ErrorParts::inner},
+                           {"inverse", &ErrorParts::inverse},
+                           {"finite_difference", &ErrorParts::finite_difference},
+                           {"precision", &ErrorParts::precision}};
+
+// Beside the parts what one batch leaves to chance.
+std::string parts_table(const Study& study) {
+  if (study.parts.empty()) return "";
+  std::string text = fmt::format("{:<32}", "error taken apart");
+  for (const Part& part : kParts) text += fmt::format(" {:>17}", part.name);
+  text += fmt::format(" {:>17}\n", "stochastic");
+  for (size_t i = 0; i < study.variants.size(); ++i) {
+    text += fmt::format("{:<32}", study.variants[i].label());
+    for (const Part& part : kParts)
+      text += fmt::format(" {:>17}", cell(study.parts[i].*part.member, "{:.3e}"));
+    text += fmt::format(" {:>17}\n", cell(row_of(study, study.outcomes[i]).stochastic, "{:.3e}"));
+  }
+  return text;
+}
+
 std::string csv_line(const Study& study,
                      const std::string& label,
                      const std::string& pair,
@@ -142,7 +166,7 @@ std::string study_table(const Study& study) {
                         cell(static_cast<double>(row.peak_bytes) / (1 << 20), "{:.1f}"),
                         row.fault.empty() ? "" : "  !");
   }
-  return text;
+  return text + parts_table(study);
 }
 
 Json to_json(const Study& study) {
@@ -183,6 +207,11 @@ Json to_json(const Study& study) {
       for (const Column& c : kColumns) group[c.name] = number(g.agreement.*c.member);
       j["groups"].push_back(std::move(group));
     }
+    if (const auto place = &e.outcomes - study.outcomes.data();
+        !study.parts.empty() && &e.outcomes != &study.references) {
+      for (const Part& part : kParts)
+        j["parts"][part.name] = number(study.parts[place].*part.member);
+    }
     document["rows"].push_back(std::move(j));
   }
   return document;
@@ -216,7 +245,9 @@ void dump(const std::filesystem::path& path, const std::vector<Study>& studies) 
       auto at = gradient.begin();
       for (const auto& [name, shape] : study.subject.alphas) {
         const auto n = numel(shape);
-        writer.add(fmt::format("{}{}/{}", point, is_reference ? "reference" : e.label, name), {shape.begin(), shape.end()}, Vector(at, at + n));
+        writer.add(fmt::format("{}{}/{}", point, is_reference ? "reference" : e.label, name),
+                   {shape.begin(), shape.end()},
+                   Vector(at, at + n));
         at += n;
       }
     }

@@ -153,7 +153,8 @@ Study run_study(Subject subject,
               .reference = std::move(reference),
               .outcomes = {},
               .references = {},
-              .faults = {}};
+              .faults = {},
+              .parts = {}};
   const Subject& s = study.subject;
   study.outcomes.resize(study.variants.size());
   for (int64_t k = 0; k < pairs; ++k) {
@@ -180,6 +181,37 @@ Study run_study(Subject subject,
       study.outcomes[i].push_back(estimate(study.variants[i]));
   }
   return study;
+}
+
+void take_apart(Study& study,
+                int64_t steps,
+                Subject precise,
+                const std::function<void(const std::string&)>& tell) {
+  precise.rate = study.subject.rate;
+  precise.batch = study.subject.batch;
+  const auto exact = std::ranges::find(
+      study.variants, "exact-unrolled", [](const Variant& v) { return v.estimator->name; });
+  const auto pairs = std::ssize(study.references);
+  const Study later =
+      run_study(study.subject, study.variants, study.reference, pairs, {.steps = steps}, tell);
+  const Study fine =
+      run_study(std::move(precise), study.variants, study.reference, pairs, {}, tell);
+  for (size_t i = 0; i < study.variants.size(); ++i) {
+    const auto from = [&](const std::vector<Outcome>& others) {
+      double sum = 0;
+      for (int64_t k = 0; k < pairs; ++k)
+        sum += nas::agreement(study.outcomes[i][k].gradient, others[k].gradient).error;
+      return sum / static_cast<double>(pairs);
+    };
+    const bool differs =
+        study.variants[i].estimator->name == "finite-difference" && exact != study.variants.end();
+    study.parts.push_back(
+        {.inner = from(later.outcomes[i]),
+         .inverse = from(study.references),
+         .finite_difference =
+             differs ? from(study.outcomes[exact - study.variants.begin()]) : std::nan(""),
+         .precision = from(fine.outcomes[i])});
+  }
 }
 
 Row row_of(const Study& study, const std::vector<Outcome>& outcomes) {

@@ -61,6 +61,14 @@ struct InnerStart {
   bool optimum = false;  // at the solution of the inner problem
 };
 
+// An estimator's error taken apart: relative differences of its gradients, means over the pairs.
+struct ErrorParts {
+  double inner = 0;              // at w, from w after more inner steps
+  double inverse = 0;            // from the reference at the same w
+  double finite_difference = 0;  // from the exact product; NaN for all but finite-difference
+  double precision = 0;          // in float32, from float64
+};
+
 struct Study {
   Subject subject;
   std::vector<Variant> variants;
@@ -68,6 +76,7 @@ struct Study {
   std::vector<std::vector<Outcome>> outcomes;  // of each variant for each pair of batches
   std::vector<Outcome> references;             // for each pair
   std::vector<std::string> faults;             // of the start
+  std::vector<ErrorParts> parts;               // of each variant, where it was asked for
 
   const std::vector<Outcome>& of(size_t variant) const { return outcomes[variant]; }
 };
@@ -78,6 +87,13 @@ Study run_study(Subject subject,
                 Variant reference,
                 int64_t pairs,
                 const InnerStart& start,
+                const std::function<void(const std::string&)>& tell);
+
+// Fills `parts`: once more after `steps` further inner steps, and in `precise`, the same in
+// float64.
+void take_apart(Study& study,
+                int64_t steps,
+                Subject precise,
                 const std::function<void(const std::string&)>& tell);
 
 // What an estimator's row says, over the pairs of batches.

@@ -1,9 +1,9 @@
-// The Hessian by the alphas: against differences of gradients, and by what is known of it.
+// Hessians by alphas and weights: against differences of gradients, and by what is known of them.
 #include <cmath>
 
 #include "engine/autograd.h"
 #include "engine/lanczos.h"
-#include "nas/alpha_hessian.h"
+#include "nas/hessian.h"
 #include "tests/support/catch.h"
 #include "tests/support/files.h"
 #include "tests/support/step.h"
@@ -13,8 +13,6 @@ using namespace oche::nas;
 using namespace oche::test;
 
 namespace {
-
-using Vector = std::vector<double>;
 
 SearchConfig tiny() {
   SearchConfig c;
@@ -31,17 +29,8 @@ Batch batch(uint64_t seed) {
   return random_batch(4, 8, seed, DType::kFloat64);
 }
 
-Vector flat(const std::vector<Tensor>& tensors) {
-  Vector all;
-  for (const Tensor& t : tensors) {
-    const Vector values = t.detach().to_vector<double>();
-    all.insert(all.end(), values.begin(), values.end());
-  }
-  return all;
-}
-
 // Row after row.
-Vector dense(const AlphaHessian& hessian, double decay = 0) {
+Vector dense(const Hessian& hessian, double decay = 0) {
   Vector rows;
   for (int64_t i = 0; i < hessian.size(); ++i) {
     Vector unit(hessian.size(), 0);
@@ -59,7 +48,7 @@ TEST_CASE(
   SearchState s(tiny(), 3, 10);
   s.step(batch(1), batch(2), 0.025, 0);
   const auto before = snapshot(s);
-  const AlphaHessian hessian(s, {batch(3)}, 1);
+  const Hessian hessian = alpha_hessian(s, {batch(3)}, 1);
   const int64_t n = hessian.size();
   REQUIRE(n == 2 * 2 * 8);
   const Vector h = dense(hessian);
@@ -92,7 +81,7 @@ TEST_CASE(
       for (double& x : values) x += along * v[at++];
       a.assign(Tensor::from(values, a.shape()));
     }
-    const Vector g = flat(grad(s.search_loss(batch(3), 1), s.arch.alphas().tensors()));
+    const Vector g = flatten(grad(s.search_loss(batch(3), 1), s.arch.alphas().tensors()));
     for (size_t i = 0; i < alphas.size(); ++i) alphas[i].assign(saved[i]);
     return g;
   };
@@ -104,8 +93,8 @@ TEST_CASE(
 
 TEST_CASE("alpha hessian: means over batches, the penalty, the largest eigenvalue") {
   SearchState s(tiny(), 3, 10);
-  const AlphaHessian first(s, {batch(1)}, 0), second(s, {batch(2)}, 0),
-      both(s, {batch(1), batch(2)}, 0);
+  const Hessian first = alpha_hessian(s, {batch(1)}, 0), second = alpha_hessian(s, {batch(2)}, 0),
+                both = alpha_hessian(s, {batch(1), batch(2)}, 0);
   const int64_t n = both.size();
   const Vector a = dense(first), b = dense(second), mean = dense(both),
                with_decay = dense(both, 0.5);
@@ -119,12 +108,51 @@ TEST_CASE("alpha hessian: means over batches, the penalty, the largest eigenvalu
   CHECK(std::abs(r.largest() - exact) < 1e-9);
 }
 
+TEST_CASE("weight hessian: symmetric, the derivative of the gradient, and nothing moves") {
+  SearchState s(tiny(), 3, 10);
+  s.step(batch(1), batch(2), 0.025, 0);
+  const auto before = snapshot(s);
+  const Hessian h = weight_hessian(s, {batch(3), batch(4)}, 1);
+  const auto direction = [&](double phase) {
+    Vector v(h.size());
+    for (int64_t i = 0; i < h.size(); ++i) v[i] = std::sin(static_cast<double>(i) + phase);
+    for (double& x : v) x /= norm(v);
+    return v;
+  };
+  const Vector u = direction(0), v = direction(1), hv = h.product(v);
+  CHECK(dot(u, hv) == Approx(dot(v, h.product(u))).epsilon(1e-9));
+  CHECK(snapshot(s) == before);
+
+  // Against the gradient along v; the step is too short to meet a kink.
+  const Weights weights = s.network.weights();
+  const auto at = [&](double step, const auto& look) {
+    Vector moved = flatten(weights.tensors());
+    add(moved, step, v);
+    const std::vector<Tensor> leaves = detached_leaves(unflatten(moved, weights.tensors()));
+    const Substitution put(weights, leaves);
+    return look(leaves);
+  };
+  const auto loss_of = [&](uint64_t seed) { return s.bilevel(batch(seed), {}, 1).train_loss(); };
+  const auto gradient = [&](const std::vector<Tensor>& leaves) {
+    return flatten(grad((loss_of(3) + loss_of(4)) * 0.5, leaves));
+  };
+  constexpr double kStep = 1e-7;
+  Vector difference = at(kStep, gradient);
+  add(difference, -1, at(-kStep, gradient));
+  for (double& x : difference) x /= 2 * kStep;
+  add(difference, -1, hv);
+  CHECK(norm(difference) < 1e-5 * norm(hv));
+  CHECK(at(0.1, [&](const auto&) { return h.loss(); }) ==
+        Approx(at(0.1, [&](const auto&) { return (loss_of(3).item() + loss_of(4).item()) / 2; })));
+  CHECK(snapshot(s) == before);
+}
+
 TEST_CASE("alpha hessian: what has none is refused") {
   SearchConfig c = tiny();
   c.relaxation = "gumbel-hard";
   SearchState s(c, 3, 10);
-  CHECK(contains(message_of<std::invalid_argument>([&] { AlphaHessian(s, {batch(1)}, 0); }),
+  CHECK(contains(message_of<std::invalid_argument>([&] { alpha_hessian(s, {batch(1)}, 0); }),
                  "nobody's derivative"));
   SearchState t(tiny(), 3, 10);
-  CHECK_THROWS_AS(AlphaHessian(t, {}, 0), std::invalid_argument);
+  CHECK_THROWS_AS(alpha_hessian(t, {}, 0), std::invalid_argument);
 }

@@ -1,0 +1,32 @@
+// How the eigenvalues of a symmetric operator are spread.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/lanczos.h"
+
+namespace oche {
+
+struct DensityOptions {
+  int64_t probes = 4;   // random directions
+  int64_t steps = 40;   // Lanczos steps from each
+  double width = 0.01;  // deviation of the Gaussians, in lengths of the range of eigenvalues
+  int64_t points = 256;
+  uint64_t seed = 0;
+};
+struct SpectralDensity {
+  std::vector<double> at, density;  // over the range of eigenvalues and a little beyond; of mass 1
+  double negative = 0;              // the share of eigenvalues below 0
+  double mean = 0;                  // of the eigenvalues: the trace over the dimension
+};
+
+// Stochastic Lanczos quadrature: the Ritz values seen from random directions, with their weights,
+// as Gaussians (Ghorbani, Krishnan, Xiao, arXiv:1901.10159). Eigenvalues closer to 0 than 1e-10 of
+// the largest count half as negative. Throws std::invalid_argument for numbers below 1, or a width
+// that is not positive.
+SpectralDensity spectral_density(const SymmetricProduct& product,
+                                 int64_t dimension,
+                                 const DensityOptions& options = {});
+
+}  // namespace oche
