@@ -26,6 +26,7 @@ Command add_report(CLI::App& app, Console& console);
 // `arguments`: those behind the name of the sub-command.
 Command add_bench(CLI::App& app, Console& console, std::vector<std::string> arguments);
 Command add_gradient_error(CLI::App& app, Console& console);
+Command add_hessian(CLI::App& app, Console& console);
 Command add_doctor(CLI::App& app, Console& console);
 Command add_completion(CLI::App& app, Console& console);
 

@@ -49,15 +49,6 @@ double mean_of(const Study& study,
   return over_pairs(row_of(study, outcomes), member).mean;
 }
 
-Plot plot_of(std::string title, std::string x, std::string y) {
-  return {.title = std::move(title),
-          .x_label = std::move(x),
-          .y_label = std::move(y),
-          .series = {},
-          .x_range = {},
-          .y_range = {}};
-}
-
 void add_point(std::vector<Series>& lines, const Variant& v, double x, double y) {
   const Series fresh = line_of(v);
   auto line = std::ranges::find(lines, fresh.label, &Series::label);
@@ -67,8 +58,8 @@ void add_point(std::vector<Series>& lines, const Variant& v, double x, double y)
 }
 
 std::string along_epochs(const std::vector<Study>& studies) {
-  Plot cosine = plot_of("Cosine with the reference over the epochs", "epoch", "cosine");
-  Plot error = plot_of("Relative error over the epochs", "epoch", "log10 of the relative error");
+  Plot cosine{"Cosine with the reference over the epochs", "epoch", "cosine"};
+  Plot error{"Relative error over the epochs", "epoch", "log10 of the relative error"};
   for (const Study& s : studies) {
     for (size_t i = 0; i < s.variants.size(); ++i) {
       const auto epoch = static_cast<double>(s.subject.epoch);
@@ -102,9 +93,9 @@ std::string sweeps(const std::vector<Study>& studies) {
       if (v.swept.empty()) continue;
       Plot& plot = plots
                        .try_emplace(v.swept,
-                                    plot_of("Relative error against " + v.swept,
-                                            "log10 of " + v.swept,
-                                            "log10 of the relative error"))
+                                    Plot{"Relative error against " + v.swept,
+                                         "log10 of " + v.swept,
+                                         "log10 of the relative error"})
                        .first->second;
       add_point(
           plot.series, v, std::log10(v.value), std::log10(mean_of(s, s.of(i), &Agreement::error)));
@@ -118,7 +109,7 @@ std::string sweeps(const std::vector<Study>& studies) {
 }
 
 std::string cost_against_error(const Study& s) {
-  Plot plot = plot_of("Cost against error", "log10 of passes", "log10 of the relative error");
+  Plot plot{"Cost against error", "log10 of passes", "log10 of the relative error"};
   for (size_t i = 0; i < s.variants.size(); ++i) {
     const Row row = row_of(s, s.of(i));
     add_point(plot.series,
@@ -141,8 +132,8 @@ std::vector<std::string> candidates_of(const Study& s) {
 
 std::string by_candidates(const Study& s) {
   const std::vector<std::string> names = candidates_of(s);
-  Plot plot = plot_of(
-      "Relative error by candidate", "candidate, in the order of the table", "relative error");
+  Plot plot{
+      "Relative error by candidate", "candidate, in the order of the table", "relative error"};
   std::string head, body;
   for (const std::string& name : names)
     head += fmt::format("<th scope=\"col\">{}</th>", escape(name));

@@ -54,6 +54,7 @@ int main(int argc, char** argv) {
       add_report(app, console),
       add_bench(app, console, {argv + std::min(argc, 2), argv + argc}),
       add_gradient_error(app, console),
+      add_hessian(app, console),
       add_doctor(app, console),
       add_completion(app, console),
   };

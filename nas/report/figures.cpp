@@ -104,9 +104,7 @@ std::string metric_figures(const std::vector<M>& epochs) {
     return Plot{.title = fmt::format("{} over the epochs", title),
                 .x_label = "epoch",
                 .y_label = unit,
-                .series = std::move(lines),
-                .x_range = {},
-                .y_range = {}};
+                .series = std::move(lines)};
   };
   const auto add = [&](const char* label, const char* style, auto member, double factor = 1) {
     return series(epochs, label, style, member, factor);

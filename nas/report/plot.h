@@ -20,12 +20,12 @@ struct Series {
 struct Plot {
   std::string title;             // for who cannot see it; the page shows it above
   std::string x_label, y_label;  // with the unit
-  std::vector<Series> series;
-  std::optional<std::pair<double, double>> x_range, y_range;  // else what the series need
-  bool from_zero = false;                                     // the y axis reaches to zero
-  bool whole = false;                                         // y counts; x always does
-  bool legend = true;                                         // names the lines above the plot
-  bool small = false;                                         // one of many
+  std::vector<Series> series = {};
+  std::optional<std::pair<double, double>> x_range = {}, y_range = {};  // else what the series need
+  bool from_zero = false;  // the y axis reaches to zero
+  bool whole = false;      // y counts; x always does
+  bool legend = true;      // names the lines above the plot
+  bool small = false;      // one of many
   int width = 420, height = 240;
 };
 

@@ -1,0 +1,142 @@
+// Measures the spectra of a search held still.
+#include "tools/spectrum.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+namespace oche::tools {
+namespace {
+
+using nas::Hessian;
+
+// The mean loss where a set of parameters is moved along v.
+template <typename Kind>
+double loss_along(const Hessian& hessian,
+                  const ParameterSet<Kind>& set,
+                  const Vector& v,
+                  double step) {
+  Vector moved = flatten(set.tensors());
+  add(moved, step, v);
+  const Substitution at(set, unflatten(moved, set.tensors()));
+  return hessian.loss();
+}
+
+// `make` makes the Hessian of some batches.
+template <typename Kind, typename Make>
+Spectrum measure(const ParameterSet<Kind>& set,
+                 const std::vector<nas::Batch>& batches,
+                 double decay,
+                 const SpectrumOptions& o,
+                 uint64_t seed,
+                 const Make& make) {
+  const auto start = std::chrono::steady_clock::now();
+  const Hessian hessian = make(batches);
+  const auto product = [decay](const Hessian& h) {
+    return [&h, decay](const Vector& v) { return h.product(v, decay); };
+  };
+  const LanczosOptions lanczos_options{
+      .steps = o.steps, .count = o.count, .tolerance = o.tolerance, .seed = seed};
+  const LanczosResult r = lanczos(product(hessian), hessian.size(), lanczos_options);
+  Spectrum s;
+  s.size = hessian.size();
+  s.decay = decay;
+  s.converged = r.converged;
+  s.products = r.products;
+  const auto found = std::ssize(r.values);
+  for (int64_t i = found - 1; i >= std::max<int64_t>(0, found - o.count); --i) {
+    s.values.push_back(r.values[i]);
+    s.residuals.push_back(r.residuals[i]);
+  }
+  for (size_t k = 0; k < batches.size() && batches.size() > 1; ++k) {
+    const Hessian one = make({batches[k]});
+    LanczosOptions of_one = lanczos_options;
+    of_one.count = 1;
+    s.each.push_back(lanczos(product(one), one.size(), of_one).largest());
+  }
+  if (o.probes > 0)
+    s.density = spectral_density(
+        product(hessian),
+        hessian.size(),
+        {.probes = o.probes, .steps = std::min(o.density_steps, s.size), .seed = seed});
+  for (int64_t i = 0; i < o.slice; ++i) {
+    const double at =
+        o.slice == 1
+            ? 0
+            : o.slice_radius * (2 * static_cast<double>(i) / static_cast<double>(o.slice - 1) - 1);
+    s.slice_at.push_back(at);
+    s.slice_loss.push_back(loss_along(hessian, set, r.vectors.back(), at));
+  }
+  s.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return s;
+}
+
+}  // namespace
+
+HessianPoint measure_spectra(FrozenSearch& search,
+                             const SpectrumOptions& o,
+                             const std::function<void(const std::string&)>& tell) {
+  nas::SearchState& state = search.state();
+  const nas::SearchConfig& c = search.config();
+  HessianPoint point{.source = search.source(),
+                     .epoch = search.epoch(),
+                     .step = search.step(),
+                     .dtype = c.dtype,
+                     .batches = o.batches,
+                     .batch = o.batch > 0 ? o.batch : c.batch,
+                     .spectra = {}};
+  std::vector<nas::Batch> train, validation;
+  for (int64_t k = 0; k < o.batches; ++k) {
+    const FrozenSearch::Pair pair = search.pair(k, point.batch);
+    train.push_back(pair.train);
+    validation.push_back(pair.validation);
+  }
+  if (o.alpha) {
+    tell(fmt::format("epoch {}: alphas", point.epoch));
+    point.spectra.push_back(measure(state.arch.alphas(),
+                                    validation,
+                                    o.decay ? c.alpha_weight_decay : 0,
+                                    o,
+                                    c.seed,
+                                    [&](const std::vector<nas::Batch>& batches) {
+                                      return nas::alpha_hessian(state, batches, search.step());
+                                    }));
+    point.spectra.back().of = "alpha";
+    point.spectra.back().loss = "search loss";
+  }
+  if (o.weights) {
+    tell(fmt::format("epoch {}: weights", point.epoch));
+    point.spectra.push_back(measure(state.network.weights(),
+                                    train,
+                                    o.decay ? c.weight_decay : 0,
+                                    o,
+                                    c.seed,
+                                    [&](const std::vector<nas::Batch>& batches) {
+                                      return nas::weight_hessian(state, batches, search.step());
+                                    }));
+    point.spectra.back().of = "weights";
+    point.spectra.back().loss = "train loss";
+  }
+  return point;
+}
+
+std::vector<std::string> faults_of(const HessianPoint& point) {
+  std::vector<std::string> faults;
+  for (const Spectrum& s : point.spectra) {
+    if (!s.converged)
+      faults.push_back(
+          fmt::format("{}, {}: Lanczos did not converge in {} products: residual {:.3g} of an "
+                      "eigenvalue {:.6g}; "
+                      "allow more with --steps",
+                      point.source,
+                      s.of,
+                      s.products,
+                      s.residuals.back(),
+                      s.values.back()));
+  }
+  return faults;
+}
+
+}  // namespace oche::tools

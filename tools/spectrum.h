@@ -1,0 +1,64 @@
+// The spectra of a search held still, and what `oche hessian` makes of them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/spectral_density.h"
+#include "nas/hessian.h"
+#include "tools/frozen_search.h"
+#include "tools/json_output.h"
+
+namespace oche::tools {
+
+struct SpectrumOptions {
+  bool alpha = true, weights = true;
+  int64_t batches = 1, batch = 0;  // the latter in images; 0: the run's
+  int64_t count = 1, steps = 60;
+  double tolerance = 1e-4;
+  bool decay = false;
+  int64_t probes = 0, density_steps = 40;  // 0: no density
+  int64_t slice = 0;                       // points; 0: no slice
+  double slice_radius = 1;
+};
+
+// Of one Hessian.
+struct Spectrum {
+  std::string of;    // "alpha", "weights"
+  std::string loss;  // "search loss", "train loss"
+  int64_t size = 0;
+  double decay = 0;                       // that was added to the diagonal
+  std::vector<double> values, residuals;  // the largest first; the latter absolute
+  bool converged = false;
+  std::vector<double> each;  // the largest of each batch by itself
+  int64_t products = 0;      // of all batches at once
+  double seconds = 0;
+  std::optional<SpectralDensity> density;
+  std::vector<double> slice_at, slice_loss;  // along the first eigenvector, of length 1
+};
+struct HessianPoint {
+  std::string source;
+  int64_t epoch, step;
+  DType dtype;
+  int64_t batches, batch;
+  std::vector<Spectrum> spectra;
+};
+
+// Throws std::invalid_argument for a relaxation without a Hessian. `tell` gets a line now and then.
+HessianPoint measure_spectra(FrozenSearch& search,
+                             const SpectrumOptions& options,
+                             const std::function<void(const std::string&)>& tell);
+
+std::string spectra_table(const HessianPoint& point);
+Json to_json(const HessianPoint& point);
+// A line for each eigenvalue, point of a density and of a slice.
+std::string csv_of(const std::vector<HessianPoint>& points);
+// Eigenvalues along the epochs, densities, slices; needs nothing else, as report.html.
+std::string hessian_page(const std::vector<HessianPoint>& points);
+// What did not converge, with its residual.
+std::vector<std::string> faults_of(const HessianPoint& point);
+
+}  // namespace oche::tools
