@@ -27,6 +27,7 @@ constexpr const char* kNotes =
 state that PyTorch wrote, or on a problem with a known answer, and holds all of them against a reference. Nothing is
 trained or changed. --list shows the estimators, what they are and their numbers; docs/gradient-error.md the formulas.
 
+The reference is dense-implicit in f64 up to 4096 weights, else exact-unrolled, unless --reference names another.
 A cosine of 1 and an error of 0 are right. `signs`, `arg-max` and `genotype` are shares: of the alphas, of the edges
 on which descent would raise the same candidate, of the edges of the cells derived when the alphas move along either
 gradient. `!` marks what is no valid row; the reason stands below, and the exit code is 7.
@@ -291,7 +292,9 @@ Command add_gradient_error(CLI::App& app, Console& console) {
       ->check(CLI::IsMember(std::vector<std::string>(problems.begin(), problems.end())));
   option(
       what, "--epochs", args->epochs, "LIST", "of a run, after these epochs [all that were kept]")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   option(what, "--batches", args->batches, "N", "pairs of batches, each by itself [1]")
       ->check(CLI::Range(1, 100000));
   option(what, "--batch", args->batch, "N", "images of a batch [the run's]")
@@ -312,22 +315,27 @@ Command add_gradient_error(CLI::App& app, Console& console) {
          args->estimators,
          "LIST",
          "by name, or all [all but references, forward-mode and zero-order]")
-      ->delimiter(',');
-  option(
-      how,
-      "--reference",
-      args->reference,
-      "NAME",
-      "what all are held against [dense-implicit in f64 up to 4096 weights, else exact-unrolled]");
+      ->delimiter(',')
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  option(how,
+         "--reference",
+         args->reference,
+         "NAME",
+         "the estimator that all are held against [by size]");
   option(how, "--xi", args->xi, "X", "rate of the inner step [the run's at that epoch]")
       ->check(CLI::NonNegativeNumber);
-  option(how, "--set", args->set, "NAME.NUMBER=X", "a number of an estimator");
+  option(how, "--set", args->set, "NAME.NUMBER=X", "a number of an estimator")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   option(how,
          "--sweep",
          args->sweeps,
          "KEY=LIST",
          "a row for each value: radius, xi, T (steps), K (terms, iterations), batch, or any "
-         "number's name");
+         "number's name")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   option(how,
          "--decompose",
          args->decompose,

@@ -113,7 +113,9 @@ Command add_hessian(CLI::App& app, Console& console) {
       ->check(CLI::IsMember({"alpha", "weights", "both"}));
   option(
       what, "--epochs", args->epochs, "LIST", "of a run, after these epochs [all that were kept]")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   option(what, "--batches", s.batches, "N", "batches of each half [1]")
       ->check(CLI::Range(1, 100000));
   option(what, "--batch", s.batch, "N", "images of a batch [the run's]")

@@ -5,7 +5,7 @@ oche(0 --version)
 expect_match("${out}" "^oche [0-9]+\\.[0-9]+\\.[0-9]+ \\([^)]+\\)\ncompiler [^\n]+\nCUDA (no|yes \\([0-9.]+\\))\narchitectures [^\n]+\n$")
 
 command_names(commands)
-expect_equal("${commands}" "search;methods;derive;inspect;report;bench;doctor;completion")
+expect_equal("${commands}" "search;methods;derive;inspect;report;bench;gradient-error;hessian;doctor;completion")
 
 list(REMOVE_ITEM commands bench)  # a program of its own: bench.cmake
 foreach(command IN LISTS commands)
