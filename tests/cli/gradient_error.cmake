@@ -1,0 +1,63 @@
+# `oche gradient-error`: tables, documents, arrays and a page; what is no valid row, and what is refused.
+include(${CMAKE_CURRENT_LIST_DIR}/common.cmake)
+
+oche(0 gradient-error --list)
+expect_match("${out}" "\nneumann\n  H\\^-1 as a truncated series [^\n]+\n  --set neumann.terms=2 [^\n]+")
+oche(0 gradient-error --list --json)
+expect_json("${out}" "first-order" estimators 0 name)
+
+# A problem solved on paper: 5 terms of the series give cosine 0.797246 and error 0.624183.
+oche(0 gradient-error --problem quadratic --inner-optimum --estimators neumann --set neumann.terms=5)
+expect_match("${out}" "^quadratic, epoch 0, step 0: 3 alphas, 3 weights, f64. reference dense-implicit")
+expect_match("${out}" "\nneumann +0.797246 +6.242e-01 ")
+oche(0 gradient-error --problem quadratic --inner-optimum --estimators neumann,cg --sweep K=1,2 --json)
+expect_json("${out}" "1.0" points 0 rows 1 sweep value)
+expect_json("${out}" "cg K=2" points 0 rows 4 label)
+string(JSON cosine GET "${out}" points 0 rows 4 cosine mean)
+expect_match("${cosine}" "^0.82551")
+oche(0 gradient-error --problem toy --dtype f32 --estimators exact-unrolled,finite-difference --decompose 3)
+expect_match("${out}" "\nerror taken apart +inner +inverse +finite_difference +precision +stochastic\n")
+
+# At the checkpoints of a run, which stays as it is.
+set(run ${SMALL} --out run --quiet)
+oche(0 search ${run})
+file(SHA256 ${WORK}/run/ckpt/epoch-0002.safetensors before)
+file(GLOB files_before RELATIVE ${WORK} ${WORK}/run/* ${WORK}/run/ckpt/*)
+oche(0 gradient-error run --batches 2 --estimators first-order,exact-unrolled --csv a.csv --dump a.safetensors
+     --report a.html --json)
+expect_json("${out}" "2" points 1 epoch)
+expect_json("${out}" "2" points 1 pairs)
+expect_json("${out}" "exact-unrolled" points 1 rows 0 estimator)
+expect_json("${out}" "1.0" points 1 rows 2 cosine mean)
+expect_json("${out}" "alphas_normal" points 1 rows 1 groups 0 group)
+file(SHA256 ${WORK}/run/ckpt/epoch-0002.safetensors after)
+file(GLOB files_after RELATIVE ${WORK} ${WORK}/run/* ${WORK}/run/ckpt/*)
+expect_equal("${after} ${files_after}" "${before} ${files_before}")
+file(STRINGS ${WORK}/a.csv lines)
+list(GET lines 0 head)
+expect_equal("${head}" "epoch,step,reference,estimator,pair,group,cosine,error,norm_ratio,signs,bias")
+expect_match("${lines}" "first-order,mean,skip_connect,")
+oche(0 inspect a.safetensors --json)
+expect_match("${out}" "epoch-2/first-order/alphas_reduce")
+expect_match("${out}" "epoch-1/reference/alphas_normal")
+file(READ ${WORK}/a.html page)
+expect_match("${page}" "<h1>Architecture gradients against exact-unrolled</h1>.*Cosine by epoch.*Bias by candidate.*</html>")
+oche(0 gradient-error run --epochs 2 --estimators first-order --no-fuse --dtype f64 --batch 4)
+expect_match("${out}" "^run/ckpt/epoch-0002.safetensors, epoch 2, step 4: [^\n]+ f64")
+
+# What is no valid row is marked, and named with its number.
+oche(7 gradient-error --problem quadratic --estimators neumann --set neumann.rate=0.3 --set neumann.terms=40)
+expect_match("${out}" "neumann [^\n]+  !\n")
+expect_match("${err}" "oche: neumann: diverges: [^\n]+ with rate 0.3 and curvature ")
+oche(7 gradient-error run/ckpt/epoch-0001.safetensors --estimators finite-difference --set finite-difference.radius=1e-20)
+expect_match("${err}" "finite-difference: below rounding: a probe of length 1e-20 ")
+
+fails(2 "expected one of PATH, --state FILE and --problem NAME" gradient-error)
+fails(2 "estimator 'magic' is not known; expected one of first-order" gradient-error --problem toy --estimators magic)
+fails(2 "neumann has no number 'depth'; expected one of terms, rate" gradient-error --problem toy --set neumann.depth=2)
+fails(2 "no estimator that was asked for has a number 'depth'" gradient-error --problem toy --sweep depth=2)
+fails(2 "--epochs: 7 are not all there; 'run' has checkpoints of 1, 2" gradient-error run --epochs 7)
+fails(2 "dense solution: [0-9]+ unknowns; expected at most 4096" gradient-error run --epochs 1 --reference dense-implicit
+      --dtype f64 --estimators first-order --no-fuse)
+file(WRITE ${WORK}/broken.safetensors "no")
+fails(6 "broken.safetensors" gradient-error --state broken.safetensors)
