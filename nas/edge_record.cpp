@@ -6,6 +6,7 @@
 
 #include "engine/autograd.h"
 #include "engine/ops.h"
+#include "nas/edge.h"
 #include "nas/genotype.h"
 
 namespace oche::nas {
@@ -20,6 +21,12 @@ EdgeRows rows_of(const Relaxation& relaxation, const Tensor& alpha) {
   for (auto row = values.begin(); row != values.end(); row += alpha.size(1))
     rows.emplace_back(row, row + alpha.size(1));
   return rows;
+}
+
+std::vector<double> own_weights(const Tensor& beta, const CellSpace& cell) {
+  if (!beta) return {};
+  const NoGrad no_grad;
+  return node_softmax(cast(beta, DType::kFloat64), cell.edges_into_nodes()).to_vector<double>();
 }
 
 double entropy(const std::vector<double>& weights) {
@@ -56,7 +63,9 @@ EdgeRows spread_rows(const EdgeRows& rows,
 
 CandidateWeights candidate_weights(const SearchState& state) {
   return {rows_of(state.relaxation(), state.arch.normal()),
-          rows_of(state.relaxation(), state.arch.reduce())};
+          rows_of(state.relaxation(), state.arch.reduce()),
+          own_weights(state.arch.normal_edges(), state.space.normal),
+          own_weights(state.arch.reduce_edges(), state.space.reduce)};
 }
 
 double mean_entropy(const EdgeRows& weights) {

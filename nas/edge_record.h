@@ -19,6 +19,8 @@ SearchedEdges searched_edges(const SearchConfig& config);
 // The relaxation's scores of the present alphas, in float64.
 struct CandidateWeights {
   EdgeRows normal, reduce;
+  // Where edges have weights of their own: the softmax of these over the edges into a node.
+  std::vector<double> normal_edges = {}, reduce_edges = {};
 };
 CandidateWeights candidate_weights(const SearchState& state);
 

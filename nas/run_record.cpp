@@ -40,15 +40,17 @@ void append_line(const fs::path& path, const json& object) {
   append_to_file(path, object.dump() + "\n");
 }
 
-// Rows of numbers with 17 digits, which read back to the same bits; null is not finite.
+// With 17 digits, which read back to the same bits; null is not finite.
+std::string numbers_json(const std::vector<double>& values) {
+  std::vector<std::string> numbers;
+  for (const double v : values)
+    numbers.push_back(std::isfinite(v) ? fmt::format("{:.16e}", v) : "null");
+  return fmt::format("[{}]", fmt::join(numbers, ","));
+}
+
 std::string rows_json(const EdgeRows& table) {
   std::vector<std::string> rows;
-  for (const std::vector<double>& row : table) {
-    std::vector<std::string> numbers;
-    for (const double v : row)
-      numbers.push_back(std::isfinite(v) ? fmt::format("{:.16e}", v) : "null");
-    rows.push_back(fmt::format("[{}]", fmt::join(numbers, ",")));
-  }
+  for (const std::vector<double>& row : table) rows.push_back(numbers_json(row));
   return fmt::format("[{}]", fmt::join(rows, ","));
 }
 
@@ -60,6 +62,22 @@ std::string alpha_json(const Tensor& alpha) {
   for (auto row = values.begin(); row != values.end(); row += alpha.size(1))
     rows.emplace_back(row, row + alpha.size(1));
   return rows_json(rows);
+}
+
+// What edges have of their own, where they do; else nothing.
+std::string edges_json(Search& search, const CandidateWeights& weights) {
+  const ArchParameters& arch = search.state().arch;
+  if (!arch.normal_edges() && !arch.reduce_edges()) return "";
+  const auto betas = [](const Tensor& beta) {
+    const NoGrad no_grad;
+    return beta ? numbers_json(cast(beta, DType::kFloat64).to_vector<double>()) : "[]";
+  };
+  return fmt::format(
+      R"("betas":{{"normal":{},"reduce":{}}},"edge_weights":{{"normal":{},"reduce":{}}},)",
+      betas(arch.normal_edges()),
+      betas(arch.reduce_edges()),
+      numbers_json(weights.normal_edges),
+      numbers_json(weights.reduce_edges));
 }
 
 std::string op_counts_json(const CellGenotype& cell) {
@@ -75,7 +93,7 @@ std::string genotype_line(Search& search, const EpochReport& report) {
   const SearchedEdges all = searched_edges(search.config());
   return fmt::format(
       R"({{"schema":{},"epoch":{},"alphas":{{"normal":{},"reduce":{}}},)"
-      R"("weights":{{"normal":{},"reduce":{}}},)"
+      R"("weights":{{"normal":{},"reduce":{}}},{})"
       R"("op_counts":{{"normal":{},"reduce":{}}},"skip_count":{{"normal":{},"reduce":{}}},)"
       R"("genotype":{}}})"
       "\n",
@@ -85,6 +103,7 @@ std::string genotype_line(Search& search, const EpochReport& report) {
       alpha_json(arch.reduce()),
       rows_json(spread_rows(report.weights.normal, space.normal, all.normal)),
       rows_json(spread_rows(report.weights.reduce, space.reduce, all.reduce)),
+      edges_json(search, report.weights),
       op_counts_json(g.normal),
       op_counts_json(g.reduce),
       count_op(g.normal, "skip_connect"),

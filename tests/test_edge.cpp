@@ -259,6 +259,16 @@ TEST_CASE("edge: networks drop in the phases of a step only") {
   CHECK(logits(plain, Phase::kTrain) != logits(drops, Phase::kTrain));
 }
 
+TEST_CASE("edge: the record has weights of edges that sum to 1 into each node") {
+  SearchConfig c = tiny();
+  CHECK(candidate_weights(SearchState(c, 3, 10)).normal_edges.empty());
+  c.edge_weights = "softmax";
+  const std::vector<double> w = candidate_weights(SearchState(c, 3, 10)).reduce_edges;
+  REQUIRE(w.size() == 5);
+  CHECK(w[0] + w[1] == Approx(1));
+  CHECK(w[2] + w[3] + w[4] == Approx(1));
+}
+
 TEST_CASE("edge: a search with partial channels has gradients of any order") {
   SearchConfig c = tiny();
   c.gradient = "exact-unrolled";

@@ -52,12 +52,13 @@ struct MadeUpRun {
     write("metrics.csv", csv_row(m));
     cells(number, "[[0.25,0.5,0.25],[0.9375,0.0625]]");
   }
-  void cells(int64_t number, const std::string& normal) const {
+  void cells(int64_t number, const std::string& normal, const std::string& more = "") const {
     write("genotypes.jsonl",
-          fmt::format(R"({{"epoch":{},"weights":{{"normal":{},"reduce":[]}},"genotype":{}}})"
+          fmt::format(R"({{"epoch":{},"weights":{{"normal":{},"reduce":[]}},{}"genotype":{}}})"
                       "\n",
                       number,
                       normal,
+                      more,
                       kGenotype));
   }
   std::string page() const { return report::page_of(root.path()); }
@@ -179,6 +180,21 @@ TEST_CASE("a page needs nothing else, and escapes what files hold") {
   CHECK(contains(page, "# &lt;/pre&gt;&lt;img src=x&gt; &amp; more"));
   CHECK(count_of(page, " id=") == 0);
   CHECK(count_of(page, "<svg") == count_of(page, "role=\"img\""));
+}
+
+TEST_CASE("weights that edges have of their own are drawn beside those of their candidates") {
+  const auto page_with = [](const std::string& own) {
+    const MadeUpRun run;
+    run.write("metrics.csv", "");
+    run.cells(1,
+              "[[0.25,0.5,0.25],[0.9375,0.0625]]",
+              own.empty() ? "" : R"("edge_weights":{"normal":)" + own + R"(,"reduce":[]},)");
+    return own == "[1.0]" ? run.refusal() : run.page();
+  };
+  CHECK(count_of(page_with("[0.75,0.25]"), "the edge itself") ==
+        1 + 2);  // in the legend, and on both edges
+  CHECK(count_of(page_with(""), "the edge itself") == 0);
+  CHECK(contains(page_with("[1.0]"), "edge_weights: 1 numbers; the run searches 2 edges"));
 }
 
 TEST_CASE("a line that is being written is left out; what is malformed is named by file and line") {

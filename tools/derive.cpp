@@ -80,14 +80,23 @@ Genotype derive_from(const SafetensorsFile& file, const std::optional<std::strin
   }
 }
 
-// The newest checkpoint that is whole; a damaged one is told of.
-SafetensorsFile newest_of_run(const fs::path& directory, Console& console) {
+// Of a run that a stop ended what it chose, which may be of an earlier epoch; else of the newest
+// checkpoint that is whole. A damaged one is told of.
+Genotype derive_from_run(const fs::path& directory,
+                         const std::optional<std::string>& decision,
+                         Console& console) {
   const nas::RunSummary run = nas::read_run(directory);
+  if (!decision && run.genotype && !run.reason.empty()) {
+    console.note(fmt::format("the cells that the stop chose: {}", run.reason));
+    return *run.genotype;
+  }
   if (run.checkpoints.empty()) {
     throw UsageError(
         fmt::format("derive: {} has no checkpoint yet", quote(directory.native(), 4096)));
   }
-  return nas::open_newest(run.checkpoints, [&](const std::string& line) { console.error(line); });
+  return derive_from(
+      nas::open_newest(run.checkpoints, [&](const std::string& line) { console.error(line); }),
+      decision);
 }
 
 void write_pictures(const Genotype& genotype, const fs::path& directory, Console& console) {
@@ -107,9 +116,10 @@ int derive(const Arguments& args, Console& console) {
     SearchConfig config;
     assign({find_setting("decision.name"), *args.decision, "--decision"}, config);
   }
-  const bool is_run = fs::is_directory(args.path);
-  const Genotype genotype = derive_from(
-      is_run ? newest_of_run(args.path, console) : SafetensorsFile::open(args.path), args.decision);
+  const Genotype genotype =
+      fs::is_directory(args.path)
+          ? derive_from_run(args.path, args.decision, console)
+          : derive_from(SafetensorsFile::open(args.path), args.decision);
   report_empty_cells(genotype, console);
   if (!args.pictures.empty()) write_pictures(genotype, args.pictures, console);
   fmt::print("{}", args.json ? nas::to_json(genotype) : text_or_json(genotype) + '\n');
@@ -125,7 +135,7 @@ Command add_derive(CLI::App& app, Console& console) {
   command
       ->add_option("PATH",
                    args->path,
-                   "a run directory (its newest checkpoint), a checkpoint, or a safetensors file "
+                   "a run directory (its newest checkpoint, or what a stop chose), a checkpoint, or a safetensors file "
                    "with alphas")
       ->required()
       ->check(CLI::ExistingPath);

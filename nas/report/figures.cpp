@@ -87,12 +87,16 @@ std::string kept_on(const SpaceEdge& edge, const CellGenotype& derived) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-double largest_weight(const std::vector<EpochCells>& epochs, EdgeRows CandidateWeights::*rows) {
+double largest_weight(const std::vector<EpochCells>& epochs,
+                      EdgeRows CandidateWeights::*rows,
+                      std::vector<double> CandidateWeights::*own) {
   double largest = 0;
+  const auto look_at = [&](const std::vector<double>& row) {
+    for (const double w : row) largest = is_drawable(w) ? std::max(largest, w) : largest;
+  };
   for (const EpochCells& epoch : epochs) {
-    for (const std::vector<double>& row : epoch.weights.*rows) {
-      for (const double w : row) largest = is_drawable(w) ? std::max(largest, w) : largest;
-    }
+    std::ranges::for_each(epoch.weights.*rows, look_at);
+    look_at(epoch.weights.*own);
   }
   return largest;
 }
@@ -151,10 +155,14 @@ std::string metric_figures(const std::vector<M>& epochs) {
 std::string weight_figures(const std::vector<SpaceEdge>& edges,
                            const std::vector<EpochCells>& epochs,
                            EdgeRows CandidateWeights::*rows,
+                           std::vector<double> CandidateWeights::*own,
                            const CellGenotype& derived) {
-  const std::vector<Series> styles = candidate_styles(edges);
+  std::vector<Series> styles = candidate_styles(edges);
+  const bool has_own = !(epochs.front().weights.*own).empty();
+  const Series whole{"the edge itself", "red dotted", {}, {}};
+  if (has_own) styles.push_back(whole);
   std::string html = line_legend(styles, 900);
-  const double largest = largest_weight(epochs, rows);
+  const double largest = largest_weight(epochs, rows, own);
   for (size_t i = 0; i < edges.size(); ++i) {
     const SpaceEdge& edge = edges[i];
     if (i == 0 || edges[i - 1].to != edge.to)
@@ -171,14 +179,17 @@ std::string weight_figures(const std::vector<SpaceEdge>& edges,
               .small = true,
               .width = 196,
               .height = 146};
-    for (size_t k = 0; k < edge.candidates.size(); ++k) {
-      Series s = *std::ranges::find(styles, edge.candidates[k], &Series::label);
+    const auto draw = [&](Series line, const auto& weight) {
       for (const EpochCells& epoch : epochs) {
-        s.x.push_back(static_cast<double>(epoch.epoch));
-        s.y.push_back((epoch.weights.*rows)[i][k]);
+        line.x.push_back(static_cast<double>(epoch.epoch));
+        line.y.push_back(weight(epoch.weights));
       }
-      plot.series.push_back(std::move(s));
-    }
+      plot.series.push_back(std::move(line));
+    };
+    for (size_t k = 0; k < edge.candidates.size(); ++k)
+      draw(*std::ranges::find(styles, edge.candidates[k], &Series::label),
+           [&](const CandidateWeights& w) { return (w.*rows)[i][k]; });
+    if (has_own) draw(whole, [&](const CandidateWeights& w) { return (w.*own)[i]; });
     html += figure(fmt::format("<b>{}</b> <span>{}</span>", name, kept_on(edge, derived)), plot);
   }
   return html + (edges.empty() ? "" : "</div>\n");

@@ -113,11 +113,19 @@ std::string weights(const ReportData& data, const Genotype& genotype) {
     const char* title;
     const std::vector<SpaceEdge>& edges;
     EdgeRows CandidateWeights::*rows;
+    std::vector<double> CandidateWeights::*own;
     const CellGenotype& derived;
   };
-  for (const Part& part :
-       {Part{"Normal cell", data.run.edges.normal, &CandidateWeights::normal, genotype.normal},
-        {"Reduction cell", data.run.edges.reduce, &CandidateWeights::reduce, genotype.reduce}}) {
+  for (const Part& part : {Part{"Normal cell",
+                                data.run.edges.normal,
+                                &CandidateWeights::normal,
+                                &CandidateWeights::normal_edges,
+                                genotype.normal},
+                           {"Reduction cell",
+                            data.run.edges.reduce,
+                            &CandidateWeights::reduce,
+                            &CandidateWeights::reduce_edges,
+                            genotype.reduce}}) {
     if (part.edges.empty()) continue;
     html += fmt::format(
         "<h2>{}: weights of the candidates</h2>\n<p class=\"note\">A plot for each edge, those "
@@ -125,7 +133,7 @@ std::string weights(const ReportData& data, const Genotype& genotype) {
         "one node in a row. Beside the name of an edge stands what the derived cell has on "
         "it.</p>\n{}",
         part.title,
-        weight_figures(part.edges, data.cells, part.rows, part.derived));
+        weight_figures(part.edges, data.cells, part.rows, part.own, part.derived));
   }
   return html;
 }

@@ -18,21 +18,41 @@ using nlohmann::json;
 
 constexpr size_t kMaxConfigBytes = size_t{1} << 20;
 
+std::vector<double> parse_numbers(const json& row, const std::string& place) {
+  std::vector<double> numbers;
+  for (const json& value : row.get_ref<const json::array_t&>()) {
+    if (!value.is_number() && !value.is_null()) {
+      throw FormatError(
+          fmt::format("{}: weights: expected numbers, found {}", place, quote(value.dump())));
+    }
+    numbers.push_back(value.is_null() ? std::numeric_limits<double>::quiet_NaN()
+                                      : value.get<double>());
+  }
+  return numbers;
+}
+
+// Of edges themselves, which need not have any.
+std::vector<double> parse_own(const json& object,
+                              const char* cell,
+                              const std::vector<SpaceEdge>& edges,
+                              const std::string& place) {
+  if (!object.contains("edge_weights")) return {};
+  std::vector<double> own = parse_numbers(object.at("edge_weights").at(cell), place);
+  if (own.size() != edges.size()) {
+    throw FormatError(fmt::format("{}: edge_weights: {} numbers; the run searches {} edges",
+                                  place,
+                                  own.size(),
+                                  edges.size()));
+  }
+  return own;
+}
+
 EdgeRows parse_rows(const json& table,
                     const std::vector<SpaceEdge>& edges,
                     const std::string& place) {
   EdgeRows rows;
-  for (const json& row : table.get_ref<const json::array_t&>()) {
-    std::vector<double>& numbers = rows.emplace_back();
-    for (const json& value : row.get_ref<const json::array_t&>()) {
-      if (!value.is_number() && !value.is_null()) {
-        throw FormatError(
-            fmt::format("{}: weights: expected numbers, found {}", place, quote(value.dump())));
-      }
-      numbers.push_back(value.is_null() ? std::numeric_limits<double>::quiet_NaN()
-                                        : value.get<double>());
-    }
-  }
+  for (const json& row : table.get_ref<const json::array_t&>())
+    rows.push_back(parse_numbers(row, place));
   if (rows.size() != edges.size()) {
     throw FormatError(fmt::format(
         "{}: weights: {} rows; the run searches {} edges", place, rows.size(), edges.size()));
@@ -56,7 +76,9 @@ EpochCells parse_cells(std::string_view line,
     const json& weights = object.at("weights");
     return {.epoch = object.at("epoch").get<int64_t>(),
             .weights = {parse_rows(weights.at("normal"), edges.normal, place),
-                        parse_rows(weights.at("reduce"), edges.reduce, place)},
+                        parse_rows(weights.at("reduce"), edges.reduce, place),
+                        parse_own(object, "normal", edges.normal, place),
+                        parse_own(object, "reduce", edges.reduce, place)},
             .genotype = parse_genotype_json(object.at("genotype").dump(), place)};
   } catch (const json::exception& e) {
     throw FormatError(fmt::format("{}: {}", place, e.what()));
