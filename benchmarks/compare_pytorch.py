@@ -48,8 +48,9 @@ def ours(a, order, threads):
         names = {"search step": f"search_step/layers:{a.layers}/channels:{a.channels}/batch:{a.batch}/order:{order}/"
                                 f"relaxation:{3 if a.hard else 0}/fuse:1/precision:{precision}"}
     else:
-        kind = {"cell": f"reduction:0/backward:1/fuse:1/precision:{precision}", "mixed_op": "stride:1/backward:1/fuse:1"}
-        names = {f"{p} {c}@{side}x{side}": f"{p}/n:{a.batch}/h:{side}/w:{side}/c:{c}/{kind.get(p, 'stride:1/backward:1')}"
+        passes = f"backward:{0 if a.forward else 1}"
+        kind = {"cell": f"reduction:0/{passes}/fuse:1/precision:{precision}", "mixed_op": f"stride:1/{passes}/fuse:1"}
+        names = {f"{p} {c}@{side}x{side}": f"{p}/n:{a.batch}/h:{side}/w:{side}/c:{c}/{kind.get(p, f'stride:1/{passes}')}"
                  for p in a.parts for c, side in STAGES}
     command = [a.binary, *names.values(), "--threads", threads, "--repetitions", a.repetitions, "--min-time", "1e-9",
                "--json", "--quiet"]  # one call a repetition
@@ -70,7 +71,7 @@ def peer(a, python, mode, order, threads):
         what = ["darts_torch.py", "--layers", a.layers, "--channels", a.channels, "--order", order,
                 *(["--hard"] if a.hard else [])]
     else:
-        what = ["darts_parts.py", "--parts", ",".join(a.parts)]
+        what = ["darts_parts.py", "--parts", ",".join(a.parts), *(["--forward"] if a.forward else [])]
     text = output([python, HERE / "peers" / what[0], *what[1:], "--batch", a.batch, "--threads", threads,
                    "--device", a.device, "--mode", mode, "--warmup", a.warm_up, "--reps", a.repetitions])
     row = json.loads(text.strip().splitlines()[-1])
@@ -166,6 +167,7 @@ def main():
     p.add_argument("--channels", type=int, default=16)
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    p.add_argument("--forward", action="store_true", help="of parts, forward passes alone")
     p.add_argument("--warm-up", type=int, default=2, help="calls of a peer before the timed ones")
     p.add_argument("--repetitions", type=int, default=3, help="timed in a process")
     p.add_argument("--rounds", type=int, default=7)

@@ -116,10 +116,9 @@ int derive(const Arguments& args, Console& console) {
     SearchConfig config;
     assign({find_setting("decision.name"), *args.decision, "--decision"}, config);
   }
-  const Genotype genotype =
-      fs::is_directory(args.path)
-          ? derive_from_run(args.path, args.decision, console)
-          : derive_from(SafetensorsFile::open(args.path), args.decision);
+  const Genotype genotype = fs::is_directory(args.path)
+                                ? derive_from_run(args.path, args.decision, console)
+                                : derive_from(SafetensorsFile::open(args.path), args.decision);
   report_empty_cells(genotype, console);
   if (!args.pictures.empty()) write_pictures(genotype, args.pictures, console);
   fmt::print("{}", args.json ? nas::to_json(genotype) : text_or_json(genotype) + '\n');
@@ -135,7 +134,8 @@ Command add_derive(CLI::App& app, Console& console) {
   command
       ->add_option("PATH",
                    args->path,
-                   "a run directory (its newest checkpoint, or what a stop chose), a checkpoint, or a safetensors file "
+                   "a run directory (its newest checkpoint, or what a stop chose), a checkpoint, "
+                   "or a safetensors file "
                    "with alphas")
       ->required()
       ->check(CLI::ExistingPath);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times the parts of a DARTS network in PyTorch, forward and backward, at the stages of the CIFAR network: each candidate
+"""Times the parts of a DARTS network in PyTorch, forward and backward or forward alone, at the stages of the CIFAR network: each candidate
 of an edge, a whole edge (mixed_op), a whole normal cell (cell).
 
 Prints one JSON object: milliseconds by part and stage (`16@32x32`: channels, image size), gradients of the inputs
@@ -35,7 +35,7 @@ def part(name, channels, side, batch):
 
 
 def passes(name, channels, side, args):
-    """A function that runs one forward and backward pass."""
+    """A function that runs one forward and backward pass, or with --forward the former."""
     layout = peer_modes.memory_format(args.mode)
     op, images, alpha = part(name, channels, side, args.batch)
     op = op.to(args.device, memory_format=layout)
@@ -46,6 +46,8 @@ def passes(name, channels, side, args):
 
     def forward():
         return op(*images, *(torch.softmax(a, dim=-1) for a in alphas))
+    if args.forward:
+        return torch.no_grad()(forward)
     g = torch.randn_like(forward())
     inputs = [*images, *alphas, *op.parameters()]
     return lambda: torch.autograd.grad(forward(), inputs, g)
@@ -57,6 +59,7 @@ def main():
     add("--parts", default=",".join([*(c for c in CANDIDATES if c != "none"), "mixed_op", "cell"]),
         help="separated by commas")
     add("--batch", type=int, default=64)
+    add("--forward", action="store_true", help="forward passes alone, without a graph")
     add("--threads", type=int, help="default: what torch chooses")
     add("--device", choices=peer_modes.DEVICES, default="cpu")
     add("--mode", choices=peer_modes.CUDA_MODES, default="eager")
