@@ -32,11 +32,10 @@ SpectralDensity spectral_density(const SymmetricProduct& product,
   }
   const auto [low, high] = std::ranges::minmax(values);
   const double range = std::max(high - low, 1e-300), deviation = o.width * range;
-  const double tiny = 1e-10 * std::max(std::abs(low), std::abs(high));
   SpectralDensity d;
   for (size_t i = 0; i < values.size(); ++i) {
     d.mean += weights[i] * values[i];
-    d.negative += weights[i] * (values[i] < -tiny ? 1 : values[i] <= tiny ? 0.5 : 0);
+    if (values[i] < -deviation) d.negative += weights[i];
   }
   const double from = low - 4 * deviation, length = range + 8 * deviation;
   for (int64_t k = 0; k < o.points; ++k) {

@@ -17,14 +17,15 @@ struct DensityOptions {
 };
 struct SpectralDensity {
   std::vector<double> at, density;  // over the range of eigenvalues and a little beyond; of mass 1
-  double negative = 0;              // the share of eigenvalues below 0
-  double mean = 0;                  // of the eigenvalues: the trace over the dimension
+  // The share of eigenvalues below 0 by more than the width: of a cluster around 0 Ritz values do
+  // not tell the sign.
+  double negative = 0;
+  double mean = 0;  // of the eigenvalues: the trace over the dimension
 };
 
 // Stochastic Lanczos quadrature: the Ritz values seen from random directions, with their weights,
-// as Gaussians (Ghorbani, Krishnan, Xiao, arXiv:1901.10159). Eigenvalues closer to 0 than 1e-10 of
-// the largest count half as negative. Throws std::invalid_argument for numbers below 1, or a width
-// that is not positive.
+// as Gaussians (Ghorbani, Krishnan, Xiao, arXiv:1901.10159). Throws std::invalid_argument for
+// numbers below 1, or a width that is not positive.
 SpectralDensity spectral_density(const SymmetricProduct& product,
                                  int64_t dimension,
                                  const DensityOptions& options = {});

@@ -132,8 +132,9 @@ std::vector<std::string> candidates_of(const Study& s) {
 
 std::string by_candidates(const Study& s) {
   const std::vector<std::string> names = candidates_of(s);
-  Plot plot{
-      "Relative error by candidate", "candidate, in the order of the table", "relative error"};
+  Plot plot{"Relative error by candidate",
+            "candidate, in the order of the table",
+            "log10 of the relative error"};
   std::string head, body;
   for (const std::string& name : names)
     head += fmt::format("<th scope=\"col\">{}</th>", escape(name));
@@ -143,21 +144,20 @@ std::string by_candidates(const Study& s) {
     for (size_t c = 0; c < names.size(); ++c) {
       const auto group = std::ranges::find(row.groups, names[c], &nas::GroupAgreement::group);
       if (s.variants[i].swept.empty())
-        add_point(plot.series, s.variants[i], static_cast<double>(c + 1), group->agreement.error);
+        add_point(plot.series,
+                  s.variants[i],
+                  static_cast<double>(c + 1),
+                  std::log10(group->agreement.error));
       cells += fmt::format("<td class=\"number\">{:+.3f}</td>", group->agreement.bias);
     }
     body +=
         fmt::format("<tr><th scope=\"row\">{}</th>{}</tr>\n", escape(s.variants[i].label()), cells);
   }
-  std::string html =
-      plot.series.empty()
-          ? ""
-          : figure(fmt::format("Error by candidate, epoch {}", s.subject.epoch), plot);
+  std::string html = fmt::format("<h3>Epoch {}</h3>\n", s.subject.epoch);
+  if (!plot.series.empty()) html += figure("Error by candidate", plot);
   html += fmt::format(
-      "<div class=\"wide\"><table>\n<caption>Bias by candidate, epoch {}: below 0 the estimate "
-      "favours "
+      "<div class=\"wide\"><table>\n<caption>Bias by candidate: below 0 the estimate favours "
       "it</caption>\n<thead><tr><th></th>{}</tr></thead>\n<tbody>\n{}</tbody>\n</table></div>\n",
-      s.subject.epoch,
       head,
       body);
   return html;

@@ -47,10 +47,11 @@ std::string density_figure(const HessianPoint& p, const Spectrum& s) {
   for (const double d : s.density->density)
     plot.series.back().y.push_back(std::log10(std::max(d, 1e-8)));
   plot.legend = false;
-  return figure(
-      fmt::format(
-          "Density, {}, epoch {}: {:.1f} % below 0", s.of, p.epoch, 100 * s.density->negative),
-      plot);
+  return figure(fmt::format("Density, {}, epoch {}: {:.1f} % clearly below 0",
+                            s.of,
+                            p.epoch,
+                            100 * s.density->negative),
+                plot);
 }
 
 std::string slice_figure(const HessianPoint& p, const Spectrum& s) {
@@ -91,7 +92,7 @@ std::string spectra_table(const HessianPoint& p) {
                           spread.n);
     }
     if (s.density)
-      text += fmt::format("    density: {:.1f} % below 0, mean {:.4e}\n",
+      text += fmt::format("    density: {:.1f} % clearly below 0, mean {:.4e}\n",
                           100 * s.density->negative,
                           s.density->mean);
   }
