@@ -27,7 +27,8 @@ Conv2d::Conv2d(Options o, DType dtype)
                             Layout::kConvWeight)) {}
 
 Tensor Conv2d::forward(const Tensor& x) const {
-  return conv2d(x, weight_.value, options_.conv, options_.relu_first ? x : Tensor());
+  return options_.relu_first ? relu_conv2d(x, weight_.value, options_.conv)
+                             : conv2d(x, weight_.value, options_.conv);
 }
 
 BatchNorm2d::BatchNorm2d(int64_t channels, Affine affine, DType dtype) {

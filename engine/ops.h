@@ -126,9 +126,25 @@ std::pair<Tensor, Tensor> conv2d_backward(const Tensor& x,
                                           const Tensor& weight,
                                           Conv2dOptions options = {},
                                           const Tensor& gate = {});
-inline Tensor relu_conv2d(const Tensor& x, const Tensor& weight, Conv2dOptions options = {}) {
-  return conv2d(x, weight, options, x);
-}
+
+// While one exists on this thread, activation() and relu_conv2d() smooth the kink of relu away:
+// softplus(s x) / s, which differs from relu by at most log(2) / s. For studies of what kinks do to
+// derivatives; fused cells know of relu alone.
+class SmoothRelu {
+ public:
+  explicit SmoothRelu(double sharpness);
+  ~SmoothRelu();
+  SmoothRelu(const SmoothRelu&) = delete;
+  SmoothRelu& operator=(const SmoothRelu&) = delete;
+
+  static bool active();
+
+ private:
+  const double outer_;
+};
+Tensor activation(const Tensor& x);  // relu(x) elsewhere
+// conv2d of activation(x), in one go where that is relu.
+Tensor relu_conv2d(const Tensor& x, const Tensor& weight, Conv2dOptions options = {});
 
 struct Pool2dOptions {
   int64_t kernel = 3, stride = 1, padding = 1;

@@ -78,8 +78,8 @@ Tensor Cell::forward(const Tensor& before_last,
   const Body b = body(mixture.run);
   const EdgeRates rates = pass.phase == Phase::kNone ? EdgeRates() : edge_rates;
   // While each value is looked at, every op of every edge is one that can be named.
-  if (!options_.fuse || FiniteChecks::active() || options_.channel_share > 1 || rates.any() ||
-      !has_fused(b.spec)) {
+  if (!options_.fuse || FiniteChecks::active() || SmoothRelu::active() ||
+      options_.channel_share > 1 || rates.any() || !has_fused(b.spec)) {
     return composite(b, states, mixture, rates, pass);
   }
   const Label label("edges");
@@ -242,7 +242,7 @@ Tensor Network::forward(const Tensor& images,
     before_last = std::exchange(last, std::move(output));
   }
   const Label label("classifier");
-  if (last_norm_) last = relu(last_norm_->forward(last, pass));
+  if (last_norm_) last = activation(last_norm_->forward(last, pass));
   return classifier_->forward(global_avg_pool(last));
 }
 

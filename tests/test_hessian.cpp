@@ -2,7 +2,9 @@
 #include <cmath>
 
 #include "engine/autograd.h"
+#include "engine/gradcheck.h"
 #include "engine/lanczos.h"
+#include "engine/ops.h"
 #include "nas/hessian.h"
 #include "tests/support/catch.h"
 #include "tests/support/files.h"
@@ -145,6 +147,50 @@ TEST_CASE("weight hessian: symmetric, the derivative of the gradient, and nothin
   CHECK(at(0.1, [&](const auto&) { return h.loss(); }) ==
         Approx(at(0.1, [&](const auto&) { return (loss_of(3).item() + loss_of(4).item()) / 2; })));
   CHECK(snapshot(s) == before);
+}
+
+TEST_CASE("without kinks a difference of gradients approaches the exact product as R^2") {
+  SearchConfig c = tiny();
+  c.space = "darts-s2";  // no max pool, which has kinks of its own
+  c.steps = c.multiplier = 4;
+  c.gradient = "exact-unrolled";
+  SearchState s(c, 3, 10);
+  const auto error = [&](double radius) {
+    const Bilevel problem = s.bilevel(batch(1), batch(2), 0);
+    const InnerStep step = s.inner_step(0.025);
+    const Vector exact =
+        flatten(make_arch_gradient("exact-unrolled")->compute(problem, step).gradients);
+    Vector d = flatten(make_arch_gradient("finite-difference", {.radius = radius})
+                           ->compute(problem, step)
+                           .gradients);
+    add(d, -1, exact);
+    return norm(d) / norm(exact);
+  };
+  const double kinked = error(0.004) / error(0.002);
+  const SmoothRelu smooth(5);
+  const double ratio = error(0.004) / error(0.002);
+  CHECK(ratio == Approx(4).epsilon(0.1));
+  CHECK(std::abs(kinked - 4) > 1);
+}
+
+TEST_CASE("smooth relu: values, derivatives of two orders, and only while it lives") {
+  const Tensor x = Tensor::from(Vector{-40, -1.5, -0.3, 0.2, 0.9, 40}, {6});
+  const Vector hard = relu(x).to_vector<double>();
+  CHECK(activation(x).to_vector<double>() == hard);
+  {
+    const SmoothRelu smooth(3);
+    const Vector y = activation(x).to_vector<double>(), at = x.to_vector<double>();
+    for (size_t i = 0; i < y.size(); ++i) {
+      CHECK(y[i] == Approx(std::log1p(std::exp(3 * at[i])) / 3).margin(1e-15));
+      CHECK(y[i] - hard[i] <= std::log(2) / 3);
+    }
+    const Tensor near = slice(x, 0, 1, 5).clone().set_requires_grad(true);
+    const auto f = [](std::span<const Tensor> in) { return std::vector{activation(in[0])}; };
+    CHECK(gradcheck(f, std::vector{near}).worst_error < 1e-7);
+    CHECK(gradgradcheck(f, std::vector{near}).worst_error < 1e-7);
+  }
+  CHECK(activation(x).to_vector<double>() == hard);
+  CHECK_THROWS_AS(SmoothRelu(0), std::invalid_argument);
 }
 
 TEST_CASE("alpha hessian: what has none is refused") {

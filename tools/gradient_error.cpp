@@ -9,6 +9,7 @@
 
 #include "engine/error.h"
 #include "engine/file.h"
+#include "engine/ops.h"
 #include "nas/toy_problems.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
@@ -42,7 +43,7 @@ struct Arguments {
   std::vector<std::string> estimators, set, sweeps;
   std::vector<int64_t> epochs;
   int64_t batches = 1, batch = 0, decompose = -1;
-  double xi = -1;
+  double xi = -1, smooth = 0;
   int threads = default_threads();
   InnerStart start;
   bool fuse = true, list = false, json = false;
@@ -234,6 +235,8 @@ int gradient_error(const Arguments& args, Console& console) {
   if (args.list) return list(args.json);
   choose_device(args.device, console);
   use_threads(args.threads);
+  std::optional<SmoothRelu> smooth;
+  if (args.smooth > 0) smooth.emplace(args.smooth);
   std::vector<Study> studies;
   Json document = {{"schema", 1}, {"points", Json::array()}};
   bool valid = true;
@@ -309,6 +312,12 @@ Command add_gradient_error(CLI::App& app, Console& console) {
           "--inner-optimum", args->start.optimum, "first solve the inner problem; small networks")
       ->group(what);
   command->add_flag("!--no-fuse", args->fuse, "cells in small ops")->group(what);
+  option(what,
+         "--smooth",
+         args->smooth,
+         "S",
+         "softplus(S x) / S in place of relu, in small ops: what kinks do")
+      ->check(CLI::PositiveNumber);
   const char* how = "Estimates";
   option(how,
          "--estimators",

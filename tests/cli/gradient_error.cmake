@@ -45,6 +45,14 @@ expect_match("${page}" "<h1>Architecture gradients against exact-unrolled</h1>.*
 oche(0 gradient-error run --epochs 2 --estimators first-order --no-fuse --dtype f64 --batch 4)
 expect_match("${out}" "^run/ckpt/epoch-0002.safetensors, epoch 2, step 4: [^\n]+ f64")
 
+oche(0 gradient-error run --epochs 2 --estimators first-order --smooth 20 --json)
+string(JSON smooth GET "${out}" points 0 rows 1 error mean)
+oche(0 gradient-error run --epochs 2 --estimators first-order --json)
+string(JSON kinked GET "${out}" points 0 rows 1 error mean)
+if(smooth STREQUAL kinked)
+  message(SEND_ERROR "--smooth changes nothing")
+endif()
+
 # What is no valid row is marked, and named with its number.
 oche(7 gradient-error --problem quadratic --estimators neumann --set neumann.rate=0.3 --set neumann.terms=40)
 expect_match("${out}" "neumann [^\n]+  !\n")
