@@ -13,10 +13,10 @@
 #include "nas/toy_problems.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
-#include "tools/device_option.h"
 #include "tools/exit_code.h"
 #include "tools/gradient_output.h"
 #include "tools/gradient_page.h"
+#include "tools/study_options.h"
 
 namespace oche::tools {
 namespace {
@@ -39,14 +39,13 @@ Examples:
 )";
 
 struct Arguments {
-  std::string path, state, problem, data, dtype, device = "auto", csv, dump, page, reference;
+  StudyOptions what;
+  std::string problem, csv, dump, page, reference;
   std::vector<std::string> estimators, set, sweeps;
-  std::vector<int64_t> epochs;
-  int64_t batches = 1, batch = 0, decompose = -1;
+  int64_t decompose = -1;
   double xi = -1, smooth = 0;
-  int threads = default_threads();
   InnerStart start;
-  bool fuse = true, list = false, json = false;
+  bool list = false, json = false;
 };
 
 double number_in(std::string_view text, const std::string& where) {
@@ -157,24 +156,10 @@ std::vector<Variant> variants_of(const Arguments& args) {
   return result;
 }
 
-// The points to study, in `dtype` or their own.
-std::vector<Subject> subjects_of(const Arguments& args, std::optional<DType> dtype) {
-  const int sources = !args.path.empty() + !args.state.empty() + !args.problem.empty();
-  if (sources != 1)
-    throw UsageError("gradient-error: expected one of PATH, --state FILE and --problem NAME");
-  if (!args.problem.empty()) return {toy_subject(args.problem, dtype.value_or(DType::kFloat64))};
-  const FreezeOptions options{.dtype = dtype, .data = args.data, .fuse = args.fuse};
-  std::vector<Subject> subjects;
-  const auto add = [&](FrozenSearch frozen) {
-    subjects.push_back(subject_of(std::make_shared<FrozenSearch>(std::move(frozen))));
-  };
-  if (!args.state.empty()) {
-    add(FrozenSearch::from_state(args.state, options));
-  } else {
-    for (const auto& path : checkpoints_of(args.path, args.epochs))
-      add(FrozenSearch::from_checkpoint(path, options));
-  }
-  return subjects;
+// A point to study: one of the files, or the problem where there are none.
+Subject subject_at(const std::string& file, const Arguments& args, std::optional<DType> type) {
+  if (file.empty()) return toy_subject(args.problem, type.value_or(DType::kFloat64));
+  return subject_of(std::make_shared<FrozenSearch>(args.what.open(file, type)));
 }
 
 // What is affordable: the exact one of a small problem, else the exact gradient of one step.
@@ -184,17 +169,9 @@ Variant reference_of(const Subject& subject, const Arguments& args) {
   return variant_of(nas::find_estimator(small ? "dense-implicit" : "exact-unrolled"), args);
 }
 
-// `precise`: the same point in float64, where the error is to be taken apart.
-Study study(Subject subject,
-            std::optional<Subject> precise,
-            const Arguments& args,
-            Console& console) {
-  if (subject.most_pairs && args.batches > *subject.most_pairs)
-    throw UsageError(fmt::format("--batches: {} has {} pair of batches; {} were asked for",
-                                 subject.source,
-                                 *subject.most_pairs,
-                                 args.batches));
-  if (args.batch > 0) subject.batch = args.batch;
+Study study(const std::string& file, const Arguments& args, Console& console) {
+  Subject subject = subject_at(file, args, args.what.type());
+  if (args.what.batch > 0) subject.batch = args.what.batch;
   if (args.xi >= 0) subject.rate = args.xi;
   Variant reference = reference_of(subject, args);
   const std::string source = subject.source;
@@ -203,10 +180,12 @@ Study study(Subject subject,
     Study study = run_study(std::move(subject),
                             variants_of(args),
                             std::move(reference),
-                            args.batches,
+                            args.what.batches,
                             args.start,
                             tell);
-    if (precise) take_apart(study, args.decompose, std::move(*precise), tell);
+    if (args.decompose >= 0)
+      take_apart(study, args.decompose, subject_at(file, args, DType::kFloat64), tell);
+    release(study);
     return study;
   } catch (const std::invalid_argument& e) {
     throw UsageError(fmt::format("gradient-error: {}", e.what()));
@@ -233,22 +212,21 @@ int list(bool as_json) {
 
 int gradient_error(const Arguments& args, Console& console) {
   if (args.list) return list(args.json);
-  choose_device(args.device, console);
-  use_threads(args.threads);
+  if (!args.what.path.empty() + !args.what.state.empty() + !args.problem.empty() != 1)
+    throw UsageError("gradient-error: expected one of PATH, --state FILE and --problem NAME");
+  if (!args.problem.empty() && args.what.batches > 1)
+    throw UsageError("--batches: a problem has one pair of batches");
+  const std::vector<std::filesystem::path> files = args.problem.empty()
+                                                       ? args.what.files("gradient-error")
+                                                       : std::vector<std::filesystem::path>{""};
+  prepare(args.what, console);
   std::optional<SmoothRelu> smooth;
   if (args.smooth > 0) smooth.emplace(args.smooth);
   std::vector<Study> studies;
   Json document = {{"schema", 1}, {"points", Json::array()}};
   bool valid = true;
-  const auto dtype = args.dtype.empty()    ? std::optional<DType>()
-                     : args.dtype == "f64" ? DType::kFloat64
-                                           : DType::kFloat32;
-  std::vector<Subject> subjects = subjects_of(args, dtype), precise;
-  if (args.decompose >= 0) precise = subjects_of(args, DType::kFloat64);
-  for (size_t i = 0; i < subjects.size(); ++i) {
-    std::optional<Subject> beside;
-    if (!precise.empty()) beside = std::move(precise[i]);
-    studies.push_back(study(std::move(subjects[i]), std::move(beside), args, console));
+  for (const std::filesystem::path& file : files) {
+    studies.push_back(study(file.native(), args, console));
     document["points"].push_back(to_json(studies.back()));
     if (!args.json) fmt::print("{}", study_table(studies.back()));
     for (const std::string& fault : faults_of(studies.back())) {
@@ -277,14 +255,7 @@ Command add_gradient_error(CLI::App& app, Console& console) {
     return command->add_option(name, value, help)->option_text(placeholder)->group(group);
   };
   const char* what = "What is studied";
-  command->add_option("PATH", args->path, "a checkpoint, or a run directory")
-      ->check(CLI::ExistingPath);
-  option(what,
-         "--state",
-         args->state,
-         "FILE",
-         "a state that benchmarks/peers wrote, with its two batches")
-      ->check(CLI::ExistingFile);
+  add_study_options(*command, args->what);
   const auto problems = nas::toy_problem_names();
   option(what,
          "--problem",
@@ -293,25 +264,12 @@ Command add_gradient_error(CLI::App& app, Console& console) {
          fmt::format("a problem with a known answer: {}", fmt::join(problems, ", ")))
       ->type_name(fmt::format("{{{}}}", fmt::join(problems, ",")))
       ->check(CLI::IsMember(std::vector<std::string>(problems.begin(), problems.end())));
-  option(
-      what, "--epochs", args->epochs, "LIST", "of a run, after these epochs [all that were kept]")
-      ->delimiter(',')
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  option(what, "--batches", args->batches, "N", "pairs of batches, each by itself [1]")
-      ->check(CLI::Range(1, 100000));
-  option(what, "--batch", args->batch, "N", "images of a batch [the run's]")
-      ->check(CLI::Range(1, 1000000));
-  option(what, "--dtype", args->dtype, "TYPE", "f32 or f64 [the run's]; weights are converted")
-      ->check(CLI::IsMember({"f32", "f64"}));
-  option(what, "--data", args->data, "DIR", "where the images are, if not where the run had them");
   option(what, "--inner-steps", args->start.steps, "N", "first N further inner steps [0]")
       ->check(CLI::Range(0, 1000000));
   command
       ->add_flag(
           "--inner-optimum", args->start.optimum, "first solve the inner problem; small networks")
       ->group(what);
-  command->add_flag("!--no-fuse", args->fuse, "cells in small ops")->group(what);
   option(what,
          "--smooth",
          args->smooth,
@@ -357,8 +315,6 @@ Command add_gradient_error(CLI::App& app, Console& console) {
   option(out, "--csv", args->csv, "FILE", "a line for each estimator, pair and group");
   option(out, "--dump", args->dump, "FILE", "the gradients, as safetensors");
   option(out, "--report", args->page, "FILE", "a page with the plots, as HTML");
-  add_device_option(*command, args->device)->group("Run");
-  add_threads_option(*command, args->threads)->group("Run");
   add_output_options(*command, console, args->json);
   command->footer(kNotes);
   return {command, [args, &console] { return gradient_error(*args, console); }};

@@ -56,12 +56,14 @@ Json numbers_of(const Variant& v) {
 struct Estimated {
   const Variant& variant;
   const std::vector<Outcome>& outcomes;
+  const Row& row;
   std::string label;
 };
 std::vector<Estimated> all_of(const Study& study) {
-  std::vector<Estimated> all{{study.reference, study.references, study.reference.label()}};
+  std::vector<Estimated> all{
+      {study.reference, study.references, study.reference_row, study.reference.label()}};
   for (size_t i = 0; i < study.variants.size(); ++i)
-    all.push_back({study.variants[i], study.outcomes[i], study.variants[i].label()});
+    all.push_back({study.variants[i], study.outcomes[i], study.rows[i], study.variants[i].label()});
   return all;
 }
 
@@ -84,7 +86,7 @@ std::string parts_table(const Study& study) {
     text += fmt::format("{:<32}", study.variants[i].label());
     for (const Part& part : kParts)
       text += fmt::format(" {:>17}", cell(study.parts[i].*part.member, "{:.3e}"));
-    text += fmt::format(" {:>17}\n", cell(row_of(study, study.outcomes[i]).stochastic, "{:.3e}"));
+    text += fmt::format(" {:>17}\n", cell(study.rows[i].stochastic, "{:.3e}"));
   }
   return text;
 }
@@ -149,7 +151,7 @@ std::string study_table(const Study& study) {
                       "peak MiB");
   for (const Estimated& e : all_of(study)) {
     const bool is_reference = &e.outcomes == &study.references;
-    const Row row = row_of(study, e.outcomes);
+    const Row& row = e.row;
     const auto [cosine, deviation] = over_pairs(row, &Agreement::cosine);
     const auto of = [&](double Agreement::*member) { return over_pairs(row, member).mean; };
     text += fmt::format("{:<32} {:>9}{} {:>10} {:>7} {:>6} {:>7} {:>8} {:>7} {:>9} {:>9}{}\n",
@@ -183,7 +185,7 @@ Json to_json(const Study& study) {
                    {"faults", faults_of(study)},
                    {"rows", Json::array()}};
   for (const Estimated& e : all_of(study)) {
-    const Row row = row_of(study, e.outcomes);
+    const Row& row = e.row;
     Json j = {{"estimator", e.variant.estimator->name},
               {"reference", &e.outcomes == &study.references},
               {"label", e.variant.label()},
@@ -224,7 +226,7 @@ std::string csv_of(const std::vector<Study>& studies) {
   for (const Study& study : studies) {
     for (const Estimated& e : all_of(study)) {
       if (&e.outcomes == &study.references) continue;
-      const Row row = row_of(study, e.outcomes);
+      const Row& row = e.row;
       for (size_t k = 0; k < row.agreements.size(); ++k)
         text += csv_line(study, e.label, fmt::format("{}", k), "all", row.agreements[k]);
       for (const nas::GroupAgreement& g : row.groups)

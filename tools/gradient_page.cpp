@@ -43,10 +43,8 @@ Series line_of(const Variant& v) {
   return {std::string(v.estimator->name), kStyles[place % std::size(kStyles)], {}, {}};
 }
 
-double mean_of(const Study& study,
-               const std::vector<Outcome>& outcomes,
-               double Agreement::*member) {
-  return over_pairs(row_of(study, outcomes), member).mean;
+double mean_of(const Row& row, double Agreement::*member) {
+  return over_pairs(row, member).mean;
 }
 
 void add_point(std::vector<Series>& lines, const Variant& v, double x, double y) {
@@ -63,9 +61,9 @@ std::string along_epochs(const std::vector<Study>& studies) {
   for (const Study& s : studies) {
     for (size_t i = 0; i < s.variants.size(); ++i) {
       const auto epoch = static_cast<double>(s.subject.epoch);
-      add_point(cosine.series, s.variants[i], epoch, mean_of(s, s.of(i), &Agreement::cosine));
+      add_point(cosine.series, s.variants[i], epoch, mean_of(s.rows[i], &Agreement::cosine));
       add_point(
-          error.series, s.variants[i], epoch, std::log10(mean_of(s, s.of(i), &Agreement::error)));
+          error.series, s.variants[i], epoch, std::log10(mean_of(s.rows[i], &Agreement::error)));
     }
   }
   return figure("Cosine by epoch", cosine) + figure("Error by epoch", error);
@@ -98,7 +96,7 @@ std::string sweeps(const std::vector<Study>& studies) {
                                          "log10 of the relative error"})
                        .first->second;
       add_point(
-          plot.series, v, std::log10(v.value), std::log10(mean_of(s, s.of(i), &Agreement::error)));
+          plot.series, v, std::log10(v.value), std::log10(mean_of(s.rows[i], &Agreement::error)));
     }
     for (auto& [key, plot] : plots) {
       if (key == "radius") mark_default(plot);
@@ -111,7 +109,7 @@ std::string sweeps(const std::vector<Study>& studies) {
 std::string cost_against_error(const Study& s) {
   Plot plot{"Cost against error", "log10 of passes", "log10 of the relative error"};
   for (size_t i = 0; i < s.variants.size(); ++i) {
-    const Row row = row_of(s, s.of(i));
+    const Row& row = s.rows[i];
     add_point(plot.series,
               s.variants[i],
               std::log10(static_cast<double>(row.passes)),
@@ -139,7 +137,7 @@ std::string by_candidates(const Study& s) {
   for (const std::string& name : names)
     head += fmt::format("<th scope=\"col\">{}</th>", escape(name));
   for (size_t i = 0; i < s.variants.size(); ++i) {
-    const Row row = row_of(s, s.of(i));
+    const Row& row = s.rows[i];
     std::string cells;
     for (size_t c = 0; c < names.size(); ++c) {
       const auto group = std::ranges::find(row.groups, names[c], &nas::GroupAgreement::group);

@@ -64,6 +64,51 @@ nas::Genotype derived(const Subject& subject, Vector gradient) {
   return subject.derive(gradient);
 }
 
+Row row_of(const Study& study, const std::vector<Outcome>& outcomes) {
+  Row row;
+  std::vector<double> seconds;
+  Vector mean(outcomes[0].gradient.size(), 0);
+  const auto n = static_cast<double>(outcomes.size());
+  for (size_t k = 0; k < outcomes.size(); ++k) {
+    const Outcome& o = outcomes[k];
+    const Vector& wanted = study.references[k].gradient;
+    const std::vector<nas::AlphaEntry>& entries = study.subject.entries;
+    row.agreements.push_back(nas::agreement(o.gradient, wanted));
+    row.argmax.push_back(nas::argmax_agreement(o.gradient, wanted, entries));
+    if (study.subject.derive && o.fault.empty())
+      row.genotype.push_back(
+          shared_edges(derived(study.subject, o.gradient), derived(study.subject, wanted)));
+    size_t at = 0;
+    for (const nas::GroupOf group : {nas::by_table, nas::by_edge, nas::by_candidate}) {
+      for (const nas::GroupAgreement& g :
+           nas::group_agreement(o.gradient, wanted, entries, group)) {
+        if (row.groups.size() == at) row.groups.push_back({g.group, {}});
+        nas::Agreement& sum = row.groups[at++].agreement;
+        for (const auto member : {&nas::Agreement::cosine,
+                                  &nas::Agreement::error,
+                                  &nas::Agreement::norm_ratio,
+                                  &nas::Agreement::signs,
+                                  &nas::Agreement::bias})
+          sum.*member += g.agreement.*member / n;
+      }
+    }
+    seconds.push_back(o.seconds);
+    row.passes = std::max(row.passes, o.passes);
+    row.peak_bytes = std::max(row.peak_bytes, o.peak_bytes);
+    if (o.residual) row.residual = std::max(row.residual.value_or(0), *o.residual);
+    if (row.fault.empty()) row.fault = o.fault;
+    add(mean, 1 / n, o.gradient);
+  }
+  std::ranges::nth_element(seconds, seconds.begin() + std::ssize(seconds) / 2);
+  row.seconds = seconds[seconds.size() / 2];
+  row.stochastic = std::nan("");
+  if (outcomes.size() > 1) {
+    row.stochastic = 0;
+    for (const Outcome& o : outcomes) row.stochastic += nas::agreement(o.gradient, mean).error / n;
+  }
+  return row;
+}
+
 }  // namespace
 
 Subject subject_of(std::shared_ptr<FrozenSearch> search) {
@@ -153,6 +198,8 @@ Study run_study(Subject subject,
               .reference = std::move(reference),
               .outcomes = {},
               .references = {},
+              .rows = {},
+              .reference_row = {},
               .faults = {},
               .parts = {}};
   const Subject& s = study.subject;
@@ -180,7 +227,16 @@ Study run_study(Subject subject,
     for (size_t i = 0; i < study.variants.size(); ++i)
       study.outcomes[i].push_back(estimate(study.variants[i]));
   }
+  for (const std::vector<Outcome>& outcomes : study.outcomes)
+    study.rows.push_back(row_of(study, outcomes));
+  study.reference_row = row_of(study, study.references);
   return study;
+}
+
+void release(Study& study) {
+  study.subject.problem = {};
+  study.subject.inner_step = {};
+  study.subject.derive = {};
 }
 
 void take_apart(Study& study,
@@ -212,51 +268,6 @@ void take_apart(Study& study,
              differs ? from(study.outcomes[exact - study.variants.begin()]) : std::nan(""),
          .precision = from(fine.outcomes[i])});
   }
-}
-
-Row row_of(const Study& study, const std::vector<Outcome>& outcomes) {
-  Row row;
-  std::vector<double> seconds;
-  Vector mean(outcomes[0].gradient.size(), 0);
-  const auto n = static_cast<double>(outcomes.size());
-  for (size_t k = 0; k < outcomes.size(); ++k) {
-    const Outcome& o = outcomes[k];
-    const Vector& wanted = study.references[k].gradient;
-    const std::vector<nas::AlphaEntry>& entries = study.subject.entries;
-    row.agreements.push_back(nas::agreement(o.gradient, wanted));
-    row.argmax.push_back(nas::argmax_agreement(o.gradient, wanted, entries));
-    if (study.subject.derive && o.fault.empty())
-      row.genotype.push_back(
-          shared_edges(derived(study.subject, o.gradient), derived(study.subject, wanted)));
-    size_t at = 0;
-    for (const nas::GroupOf group : {nas::by_table, nas::by_edge, nas::by_candidate}) {
-      for (const nas::GroupAgreement& g :
-           nas::group_agreement(o.gradient, wanted, entries, group)) {
-        if (row.groups.size() == at) row.groups.push_back({g.group, {}});
-        nas::Agreement& sum = row.groups[at++].agreement;
-        for (const auto member : {&nas::Agreement::cosine,
-                                  &nas::Agreement::error,
-                                  &nas::Agreement::norm_ratio,
-                                  &nas::Agreement::signs,
-                                  &nas::Agreement::bias})
-          sum.*member += g.agreement.*member / n;
-      }
-    }
-    seconds.push_back(o.seconds);
-    row.passes = std::max(row.passes, o.passes);
-    row.peak_bytes = std::max(row.peak_bytes, o.peak_bytes);
-    if (o.residual) row.residual = std::max(row.residual.value_or(0), *o.residual);
-    if (row.fault.empty()) row.fault = o.fault;
-    add(mean, 1 / n, o.gradient);
-  }
-  std::ranges::nth_element(seconds, seconds.begin() + std::ssize(seconds) / 2);
-  row.seconds = seconds[seconds.size() / 2];
-  row.stochastic = std::nan("");
-  if (outcomes.size() > 1) {
-    row.stochastic = 0;
-    for (const Outcome& o : outcomes) row.stochastic += nas::agreement(o.gradient, mean).error / n;
-  }
-  return row;
 }
 
 MeanDeviation over_pairs(const Row& row, double nas::Agreement::*member) {

@@ -61,6 +61,18 @@ struct InnerStart {
   bool optimum = false;  // at the solution of the inner problem
 };
 
+// What an estimator's row says, over the pairs of batches.
+struct Row {
+  std::vector<nas::Agreement> agreements;   // for each pair
+  std::vector<double> argmax, genotype;     // likewise; the latter empty for a toy
+  std::vector<nas::GroupAgreement> groups;  // means over the pairs, of tables, edges, candidates
+  double seconds = 0;                       // the median
+  int64_t passes = 0, peak_bytes = 0;
+  std::optional<double> residual;  // the largest
+  std::string fault;               // the first
+  // |g_b - mean g| / |mean g| over the batches b: what one batch leaves to chance; NaN for one.
+  double stochastic = 0;
+};
 // An estimator's error taken apart: relative differences of its gradients, means over the pairs.
 struct ErrorParts {
   double inner = 0;              // at w, from w after more inner steps
@@ -75,10 +87,10 @@ struct Study {
   Variant reference;
   std::vector<std::vector<Outcome>> outcomes;  // of each variant for each pair of batches
   std::vector<Outcome> references;             // for each pair
-  std::vector<std::string> faults;             // of the start
-  std::vector<ErrorParts> parts;               // of each variant, where it was asked for
-
-  const std::vector<Outcome>& of(size_t variant) const { return outcomes[variant]; }
+  std::vector<Row> rows;                       // of each variant
+  Row reference_row;
+  std::vector<std::string> faults;  // of the start
+  std::vector<ErrorParts> parts;    // of each variant, where it was asked for
 };
 // `tell` gets a line before each estimate. Throws std::invalid_argument for numbers and problems
 // that an estimator does not take.
@@ -88,6 +100,8 @@ Study run_study(Subject subject,
                 int64_t pairs,
                 const InnerStart& start,
                 const std::function<void(const std::string&)>& tell);
+// Lets go of what the subject holds; what was found stays.
+void release(Study& study);
 
 // Fills `parts`: once more after `steps` further inner steps, and in `precise`, the same in
 // float64.
@@ -96,19 +110,6 @@ void take_apart(Study& study,
                 Subject precise,
                 const std::function<void(const std::string&)>& tell);
 
-// What an estimator's row says, over the pairs of batches.
-struct Row {
-  std::vector<nas::Agreement> agreements;   // for each pair
-  std::vector<double> argmax, genotype;     // likewise; the latter empty for a toy
-  std::vector<nas::GroupAgreement> groups;  // means over the pairs, of tables, edges, candidates
-  double seconds = 0;                       // the median
-  int64_t passes = 0, peak_bytes = 0;
-  std::optional<double> residual;  // the largest
-  std::string fault;               // the first
-  // |g_b - mean g| / |mean g| over the batches b: what one batch leaves to chance; NaN for one.
-  double stochastic = 0;
-};
-Row row_of(const Study& study, const std::vector<Outcome>& outcomes);
 // The mean of a member over the pairs, and its deviation: of the sample, NaN for one pair.
 struct MeanDeviation {
   double mean, deviation;

@@ -61,6 +61,7 @@ oche(7 gradient-error run/ckpt/epoch-0001.safetensors --estimators finite-differ
 expect_match("${err}" "finite-difference: below rounding: a probe of length 1e-20 ")
 
 fails(2 "expected one of PATH, --state FILE and --problem NAME" gradient-error)
+fails(2 "expected one of PATH, --state FILE and --problem NAME" gradient-error run --problem toy)
 fails(2 "estimator 'magic' is not known; expected one of first-order" gradient-error --problem toy --estimators magic)
 fails(2 "neumann has no number 'depth'; expected one of terms, rate" gradient-error --problem toy --set neumann.depth=2)
 fails(2 "no estimator that was asked for has a number 'depth'" gradient-error --problem toy --sweep depth=2)
