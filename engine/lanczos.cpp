@@ -8,6 +8,7 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "engine/error.h"
 #include "engine/flat.h"
 #include "engine/random.h"
 
@@ -79,6 +80,10 @@ Eigenvectors symmetric_eigenvectors(std::vector<double> a, int64_t n) {
   return result;
 }
 
+double LanczosResult::scale() const {
+  return std::max(std::abs(values.front()), std::abs(values.back()));
+}
+
 LanczosResult lanczos(const SymmetricProduct& product, int64_t n, const LanczosOptions& o) {
   if (n < 1 || o.steps < 1) {
     throw std::invalid_argument(
@@ -95,6 +100,7 @@ LanczosResult lanczos(const SymmetricProduct& product, int64_t n, const LanczosO
     ++result.products;
     diagonal.push_back(dot(q, w));
     const double length = norm(w);
+    if (!std::isfinite(length)) throw NonFinite("lanczos", "a product");
     for (int pass = 0; pass < 2; ++pass) {  // twice is enough
       for (const Vector& b : basis) add(w, -dot(b, w), b);
     }
@@ -113,9 +119,12 @@ LanczosResult lanczos(const SymmetricProduct& product, int64_t n, const LanczosO
     basis.push_back(std::move(w));
   }
   result.values = ritz.values;
-  for (const Vector& s : ritz.vectors) {
+  const auto found = std::ssize(ritz.vectors);
+  for (int64_t k = 0; k < found; ++k) {
+    const Vector& s = ritz.vectors[k];
     result.residuals.push_back(left * std::abs(s.back()));
     result.weights.push_back(s.front() * s.front());
+    if (o.vectors && k < found - *o.vectors) continue;
     Vector v(n, 0);
     for (size_t i = 0; i < basis.size(); ++i) add(v, s[i], basis[i]);
     result.vectors.push_back(std::move(v));

@@ -29,5 +29,19 @@ struct SpectralDensity {
 SpectralDensity spectral_density(const SymmetricProduct& product,
                                  int64_t dimension,
                                  const DensityOptions& options = {});
+// The same where all eigenvalues are known, in any order; there are no probes and steps.
+SpectralDensity spectral_density(const std::vector<double>& eigenvalues,
+                                 const DensityOptions& options = {});
+
+// All eigenvalues, rising, of an operator small enough to be built: a product for each row, made
+// symmetric. Throws std::invalid_argument for a dimension below 1, NonFinite as lanczos() does.
+std::vector<double> all_eigenvalues(const SymmetricProduct& product, int64_t dimension);
+
+// How many of all eigenvalues lie below 0, and how many are 0, to within `rounding` of the largest
+// |value|.
+struct Signs {
+  int64_t negative = 0, zero = 0;
+};
+Signs signs_of(const std::vector<double>& eigenvalues, double rounding);
 
 }  // namespace oche

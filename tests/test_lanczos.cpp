@@ -2,6 +2,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "engine/error.h"
 #include "engine/flat.h"
 #include "engine/lanczos.h"
 #include "engine/random.h"
@@ -167,4 +168,62 @@ TEST_CASE("spectral density: its mass, mean and negative share are those of the 
   CHECK(d.at.front() < exact.values.front());
   CHECK(d.at.back() > exact.values.back());
   CHECK_THROWS_AS(spectral_density(by(a), n, {.width = 0}), std::invalid_argument);
+}
+
+TEST_CASE("spectral density of all eigenvalues: exact counts, mean and mass; equal values") {
+  constexpr int64_t n = 20;
+  Vector a = random_symmetric(n, 4);
+  const Vector exact = symmetric_eigenvectors(a, n).values, all = all_eigenvalues(by(a), n);
+  double trace = 0;
+  int64_t negative = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    CHECK(std::abs(all[i] - exact[i]) < 1e-13);
+    trace += a[i * n + i];
+    negative += exact[i] < 0 ? 1 : 0;
+  }
+  REQUIRE(negative > 4);
+  CHECK(signs_of(all, 1e-12).negative == negative);
+  CHECK(signs_of(all, 1e-12).zero == 0);
+  // -1e-9 is 0 only where rounding says so.
+  CHECK(signs_of({-4, -1e-9, 0, 1e-9, 2}, 1e-8).zero == 3);
+  CHECK(signs_of({-4, -1e-9, 0, 1e-9, 2}, 1e-8).negative == 1);
+  CHECK(signs_of({-4, -1e-9, 0, 1e-9, 2}, 1e-12).negative == 2);
+  CHECK(signs_of({0, 0}, 1e-12).zero == 2);
+
+  const auto mass_of = [](const SpectralDensity& d) {
+    double mass = 0;
+    for (size_t i = 0; i + 1 < d.at.size(); ++i)
+      mass += (d.density[i] + d.density[i + 1]) / 2 * (d.at[i + 1] - d.at[i]);
+    return mass;
+  };
+  const SpectralDensity d = spectral_density(all);
+  CHECK(d.mean == Approx(trace / n).epsilon(1e-12));
+  CHECK(mass_of(d) == Approx(1).epsilon(1e-3));
+  for (const double value : {0.0, 3.0, -1e-4}) {  // a spectrum of one point has a width, too
+    CAPTURE(value);
+    const SpectralDensity one = spectral_density(Vector(5, value));
+    CHECK(mass_of(one) == Approx(1).epsilon(1e-3));
+    CHECK(one.mean == Approx(value).epsilon(1e-12));
+    CHECK(one.negative == Approx(value < 0 ? 1 : 0));
+  }
+  CHECK_THROWS_AS(spectral_density(Vector()), std::invalid_argument);
+  CHECK_THROWS_AS(all_eigenvalues(by(a), 0), std::invalid_argument);
+}
+
+TEST_CASE("lanczos makes as many vectors as are wanted, and names what is not finite") {
+  constexpr int64_t n = 30;
+  const Vector a = random_symmetric(n, 6);
+  const LanczosResult all = lanczos(by(a), n), two = lanczos(by(a), n, {.vectors = 2}),
+                      none = lanczos(by(a), n, {.vectors = 0});
+  CHECK(all.vectors.size() == all.values.size());
+  CHECK(none.vectors.empty());
+  CHECK(none.values == all.values);
+  REQUIRE(two.vectors.size() == 2);
+  CHECK(two.vectors[1] == all.vectors.back());
+  CHECK(two.vectors[0] == all.vectors[all.vectors.size() - 2]);
+  CHECK(all.scale() == std::max(-all.values.front(), all.values.back()));
+
+  const auto broken = [](const Vector& v) { return Vector(v.size(), std::nan("")); };
+  CHECK_THROWS_AS(lanczos(broken, n), NonFinite);
+  CHECK_THROWS_AS(all_eigenvalues(broken, n), NonFinite);
 }

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
+#include <set>
 #include <stdexcept>
 #include <utility>
 
@@ -92,14 +92,15 @@ FrozenSearch::Pair FrozenSearch::pair(int64_t k, int64_t size) const {
   return {std::move(train), std::move(validation)};
 }
 
-std::vector<fs::path> checkpoints_of(const fs::path& path, const std::vector<int64_t>& epochs) {
+std::vector<fs::path> checkpoints_of(const fs::path& path, const std::vector<int64_t>& asked) {
   if (!fs::is_directory(path)) return {path};
+  const std::set<int64_t> epochs(asked.begin(), asked.end());
   std::vector<fs::path> chosen;
   std::vector<int64_t> there;
   for (const nas::CheckpointFile& file : nas::list_checkpoints(path / "ckpt", 1)) {
     if (file.epoch == 0) continue;
     there.push_back(file.epoch);
-    if (epochs.empty() || std::ranges::count(epochs, file.epoch) > 0) chosen.push_back(file.path);
+    if (epochs.empty() || epochs.contains(file.epoch)) chosen.push_back(file.path);
   }
   if (there.empty())
     throw UsageError(

@@ -1,6 +1,7 @@
 // oche hessian: the curvature of a search.
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <memory>
 #include <stdexcept>
 
@@ -21,7 +22,10 @@ train loss by the weights, by Lanczos' iteration with exact products, at a check
 are the first ones of a fixed shuffle of either half, without augmentation. Nothing is trained or changed. The
 examples follow the second one of `oche search`.
 
-Exit code 7: an eigenvalue did not converge; it is marked by `!`.
+With --probes, a Hessian that has no more rows than these take products (and 512 at most) is built whole instead: all
+of its eigenvalues, and how many are below 0, are then exact.
+
+Exit code 7: an eigenvalue did not converge; it is marked by `!`. docs/hessian.md has the formulas.
 
 Examples:
   oche hessian runs/a --of alpha --batches 2
@@ -36,22 +40,38 @@ struct Arguments {
   bool fuse = true, json = false;
 };
 
-std::vector<FrozenSearch> searches_of(const Arguments& args) {
-  if (args.path.empty() == args.state.empty())
-    throw UsageError("hessian: expected one of PATH and --state FILE");
+// One of the searches to look at.
+FrozenSearch open(const std::filesystem::path& path, const Arguments& args) {
   FreezeOptions options{.dtype = {}, .data = args.data, .fuse = args.fuse};
   if (!args.dtype.empty()) options.dtype = args.dtype == "f64" ? DType::kFloat64 : DType::kFloat32;
-  std::vector<FrozenSearch> searches;
-  if (!args.state.empty()) {
-    searches.push_back(FrozenSearch::from_state(args.state, options));
-  } else {
-    for (const auto& path : checkpoints_of(args.path, args.epochs))
-      searches.push_back(FrozenSearch::from_checkpoint(path, options));
+  return args.state.empty() ? FrozenSearch::from_checkpoint(path, options)
+                            : FrozenSearch::from_state(path, options);
+}
+
+HessianPoint measure(FrozenSearch search, const SpectrumOptions& options, Console& console) {
+  if (search.most_pairs() && options.batches > *search.most_pairs())
+    throw UsageError(fmt::format("--batches: {} has {} pair of batches; {} were asked for",
+                                 search.source(),
+                                 *search.most_pairs(),
+                                 options.batches));
+  if (options.alpha && search.state().relaxation().straight_through())
+    throw UsageError(
+        fmt::format("hessian: {}: {} has no Hessian by the alphas, as the gradient of "
+                    "straight-through weights is nobody's derivative; --of weights has one",
+                    search.source(),
+                    search.config().relaxation));
+  try {
+    return measure_spectra(search, options, [&](const std::string& line) { console.detail(line); });
+  } catch (const std::invalid_argument& e) {
+    throw UsageError(fmt::format("hessian: {}: {}", search.source(), e.what()));
   }
-  return searches;
 }
 
 int hessian(const Arguments& args, Console& console) {
+  if (args.path.empty() == args.state.empty())
+    throw UsageError("hessian: expected one of PATH and --state FILE");
+  const auto paths = args.state.empty() ? checkpoints_of(args.path, args.epochs)
+                                        : std::vector<std::filesystem::path>{args.state};
   choose_device(args.device, console);
   use_threads(args.threads);
   SpectrumOptions options = args.spectrum;
@@ -60,18 +80,9 @@ int hessian(const Arguments& args, Console& console) {
   std::vector<HessianPoint> points;
   Json document = {{"schema", 1}, {"points", Json::array()}};
   bool converged = true;
-  for (FrozenSearch& search : searches_of(args)) {
-    if (search.most_pairs() && options.batches > *search.most_pairs())
-      throw UsageError(fmt::format("--batches: {} has {} pair of batches; {} were asked for",
-                                   search.source(),
-                                   *search.most_pairs(),
-                                   options.batches));
-    try {
-      points.push_back(
-          measure_spectra(search, options, [&](const std::string& line) { console.detail(line); }));
-    } catch (const std::invalid_argument& e) {
-      throw UsageError(fmt::format("hessian: {}: {}", search.source(), e.what()));
-    }
+  for (const auto& path : paths) {
+    // One search is in memory at a time.
+    points.push_back(measure(open(path, args), options, console));
     document["points"].push_back(to_json(points.back()));
     if (!args.json) fmt::print("{}", spectra_table(points.back()));
     for (const std::string& fault : faults_of(points.back())) {

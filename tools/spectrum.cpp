@@ -3,8 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace oche::tools {
@@ -24,13 +26,17 @@ double loss_along(const Hessian& hessian,
   return hessian.loss();
 }
 
-// `make` makes the Hessian of some batches.
+// Beyond it the eigenvalues of a matrix take longer than those of a search are worth.
+constexpr int64_t kMostRows = 512;
+
+// `make` makes the Hessian of some batches, whose products are exact to `rounding`.
 template <typename Kind, typename Make>
 Spectrum measure(const ParameterSet<Kind>& set,
                  const std::vector<nas::Batch>& batches,
                  double decay,
                  const SpectrumOptions& o,
                  uint64_t seed,
+                 double rounding,
                  const Make& make) {
   const auto start = std::chrono::steady_clock::now();
   const Hessian hessian = make(batches);
@@ -38,11 +44,13 @@ Spectrum measure(const ParameterSet<Kind>& set,
     return [&h, decay](const Vector& v) { return h.product(v, decay); };
   };
   const LanczosOptions lanczos_options{
-      .steps = o.steps, .count = o.count, .tolerance = o.tolerance, .seed = seed};
+      .steps = o.steps, .count = o.count, .tolerance = o.tolerance, .seed = seed, .vectors = 1};
   const LanczosResult r = lanczos(product(hessian), hessian.size(), lanczos_options);
   Spectrum s;
   s.size = hessian.size();
   s.decay = decay;
+  s.asked = std::min(o.count, s.size);
+  s.allowed = o.tolerance * r.scale();
   s.converged = r.converged;
   s.products = r.products;
   const auto found = std::ssize(r.values);
@@ -54,13 +62,20 @@ Spectrum measure(const ParameterSet<Kind>& set,
     const Hessian one = make({batches[k]});
     LanczosOptions of_one = lanczos_options;
     of_one.count = 1;
-    s.each.push_back(lanczos(product(one), one.size(), of_one).largest());
+    of_one.vectors = 0;
+    const LanczosResult of_batch = lanczos(product(one), one.size(), of_one);
+    s.each.push_back(of_batch.largest());
+    s.each_residuals.push_back(of_batch.residuals.back());
+    s.each_converged.push_back(of_batch.converged);
   }
-  if (o.probes > 0)
-    s.density = spectral_density(
-        product(hessian),
-        hessian.size(),
-        {.probes = o.probes, .steps = std::min(o.density_steps, s.size), .seed = seed});
+  const DensityOptions density{.probes = o.probes, .steps = o.density_steps, .seed = seed};
+  if (o.probes > 0 && s.size <= std::min(kMostRows, o.probes * o.density_steps)) {
+    s.all = all_eigenvalues(product(hessian), s.size);
+    s.signs = signs_of(s.all, static_cast<double>(s.size) * rounding);
+    s.density = spectral_density(s.all, density);
+  } else if (o.probes > 0) {
+    s.density = spectral_density(product(hessian), s.size, density);
+  }
   for (int64_t i = 0; i < o.slice; ++i) {
     const double at =
         o.slice == 1
@@ -87,6 +102,8 @@ HessianPoint measure_spectra(FrozenSearch& search,
                      .batches = o.batches,
                      .batch = o.batch > 0 ? o.batch : c.batch,
                      .spectra = {}};
+  const double rounding = c.dtype == DType::kFloat64 ? std::numeric_limits<double>::epsilon()
+                                                     : std::numeric_limits<float>::epsilon();
   std::vector<nas::Batch> train, validation;
   for (int64_t k = 0; k < o.batches; ++k) {
     const FrozenSearch::Pair pair = search.pair(k, point.batch);
@@ -100,6 +117,7 @@ HessianPoint measure_spectra(FrozenSearch& search,
                                     o.decay ? c.alpha_weight_decay : 0,
                                     o,
                                     c.seed,
+                                    rounding,
                                     [&](const std::vector<nas::Batch>& batches) {
                                       return nas::alpha_hessian(state, batches, search.step());
                                     }));
@@ -113,6 +131,7 @@ HessianPoint measure_spectra(FrozenSearch& search,
                                     o.decay ? c.weight_decay : 0,
                                     o,
                                     c.seed,
+                                    rounding,
                                     [&](const std::vector<nas::Batch>& batches) {
                                       return nas::weight_hessian(state, batches, search.step());
                                     }));
@@ -125,16 +144,29 @@ HessianPoint measure_spectra(FrozenSearch& search,
 std::vector<std::string> faults_of(const HessianPoint& point) {
   std::vector<std::string> faults;
   for (const Spectrum& s : point.spectra) {
-    if (!s.converged)
-      faults.push_back(
-          fmt::format("{}, {}: Lanczos did not converge in {} products: residual {:.3g} of an "
-                      "eigenvalue {:.6g}; "
-                      "allow more with --steps",
-                      point.source,
-                      s.of,
-                      s.products,
-                      s.residuals.back(),
-                      s.values.back()));
+    const auto fault = [&](const std::string& what, double value, double residual) {
+      faults.push_back(fmt::format(
+          "{}, {}: {} did not converge: residual {:.3g} of an eigenvalue {:.6g}; allow more with "
+          "--steps",
+          point.source,
+          s.of,
+          what,
+          residual,
+          value));
+    };
+    if (!s.converged) {
+      const auto worst = std::ranges::max_element(s.residuals) - s.residuals.begin();
+      fault(fmt::format("Lanczos in {} products, with {} of {} values,",
+                        s.products,
+                        s.values.size(),
+                        s.asked),
+            s.values[worst],
+            s.residuals[worst]);
+    }
+    for (size_t k = 0; k < s.each.size(); ++k) {
+      if (!s.each_converged[k])
+        fault(fmt::format("Lanczos on batch {} by itself", k), s.each[k], s.each_residuals[k]);
+    }
   }
   return faults;
 }

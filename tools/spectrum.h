@@ -20,7 +20,7 @@ struct SpectrumOptions {
   int64_t count = 1, steps = 60;
   double tolerance = 1e-4;
   bool decay = false;
-  int64_t probes = 0, density_steps = 40;  // 0: no density
+  int64_t probes = 0, density_steps = 40;  // 0: no density; see Spectrum::all
   int64_t slice = 0;                       // points; 0: no slice
   double slice_radius = 1;
 };
@@ -32,11 +32,18 @@ struct Spectrum {
   int64_t size = 0;
   double decay = 0;                       // that was added to the diagonal
   std::vector<double> values, residuals;  // the largest first; the latter absolute
+  int64_t asked = 0;                      // how many were to be found
+  double allowed = 0;                     // of a residual
   bool converged = false;
-  std::vector<double> each;  // the largest of each batch by itself
-  int64_t products = 0;      // of all batches at once
+  std::vector<double> each, each_residuals;  // the largest of each batch by itself
+  std::vector<bool> each_converged;
+  int64_t products = 0;  // of all batches at once, for these values
   double seconds = 0;
   std::optional<SpectralDensity> density;
+  // With a density, where a product for each row costs no more than its probes: every eigenvalue,
+  // rising, of which the density then is made.
+  std::vector<double> all;
+  Signs signs;                               // of these
   std::vector<double> slice_at, slice_loss;  // along the first eigenvector, of length 1
 };
 struct HessianPoint {
@@ -54,7 +61,7 @@ HessianPoint measure_spectra(FrozenSearch& search,
 
 std::string spectra_table(const HessianPoint& point);
 Json to_json(const HessianPoint& point);
-// A line for each eigenvalue, point of a density and of a slice.
+// A line for each eigenvalue, residual, batch, point of a density and of a slice.
 std::string csv_of(const std::vector<HessianPoint>& points);
 // Eigenvalues along the epochs, densities, slices; needs nothing else, as report.html.
 std::string hessian_page(const std::vector<HessianPoint>& points);

@@ -76,25 +76,35 @@ std::string spectra_table(const HessianPoint& p) {
                         s.of,
                         s.size,
                         s.loss,
-                        s.decay > 0 ? fmt::format(", decay {:g} added", s.decay) : "",
+                        s.decay > 0 ? fmt::format(", decay {:g} added", s.decay) : ", no decay",
                         s.products,
                         s.seconds);
     for (size_t i = 0; i < s.values.size(); ++i)
       text += fmt::format("    {:>14.6e}  residual {:.1e}{}\n",
                           s.values[i],
                           s.residuals[i],
-                          s.converged ? "" : "  !");
+                          s.residuals[i] <= s.allowed ? "" : "  !");
+    if (std::ssize(s.values) < s.asked)  // in an invariant space there are no others
+      text += fmt::format(
+          "    {} of {} values{}\n", s.values.size(), s.asked, s.converged ? "" : "  !");
     if (!s.each.empty()) {
       const nas::Spread spread = over_batches(s);
-      text += fmt::format("    each batch: mean {:.4e}, deviation {:.1e}, n {}\n",
+      text += fmt::format("    each batch: mean {:.4e}, deviation {:.1e}, n {}{}\n",
                           spread.mean,
                           spread.deviation,
-                          spread.n);
+                          spread.n,
+                          std::ranges::count(s.each_converged, false) > 0 ? "  !" : "");
     }
     if (s.density)
       text += fmt::format("    density: {:.1f} % clearly below 0, mean {:.4e}\n",
                           100 * s.density->negative,
                           s.density->mean);
+    if (!s.all.empty())
+      text +=
+          fmt::format("    all of them: {} below 0, {} are 0 but for rounding, the least {:.4e}\n",
+                      s.signs.negative,
+                      s.signs.zero,
+                      s.all.front());
   }
   return text;
 }
@@ -114,8 +124,11 @@ Json to_json(const HessianPoint& p) {
               {"decay", s.decay},
               {"values", s.values},
               {"residuals", s.residuals},
+              {"allowed_residual", s.allowed},
               {"converged", s.converged},
               {"each_batch", s.each},
+              {"each_batch_residuals", s.each_residuals},
+              {"each_batch_converged", s.each_converged},
               {"products", s.products},
               {"seconds", s.seconds}};
     if (s.density)
@@ -123,6 +136,8 @@ Json to_json(const HessianPoint& p) {
                       {"density", s.density->density},
                       {"negative", s.density->negative},
                       {"mean", s.density->mean}};
+    if (!s.all.empty())
+      j["all"] = {{"values", s.all}, {"negative", s.signs.negative}, {"zero", s.signs.zero}};
     if (!s.slice_at.empty()) j["slice"] = {{"at", s.slice_at}, {"loss", s.slice_loss}};
     document["spectra"].push_back(std::move(j));
   }
@@ -138,9 +153,12 @@ std::string csv_of(const std::vector<HessianPoint>& points) {
       };
       for (size_t i = 0; i < s.values.size(); ++i)
         line("eigenvalue", static_cast<double>(i + 1), s.values[i]);
+      for (size_t i = 0; i < s.residuals.size(); ++i)
+        line("residual", static_cast<double>(i + 1), s.residuals[i]);
       for (size_t i = 0; i < s.each.size(); ++i) line("batch", static_cast<double>(i), s.each[i]);
       for (size_t i = 0; s.density && i < s.density->at.size(); ++i)
         line("density", s.density->at[i], s.density->density[i]);
+      for (size_t i = 0; i < s.all.size(); ++i) line("all", static_cast<double>(i + 1), s.all[i]);
       for (size_t i = 0; i < s.slice_at.size(); ++i) line("slice", s.slice_at[i], s.slice_loss[i]);
     }
   }
