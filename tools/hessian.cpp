@@ -9,9 +9,9 @@
 #include "engine/file.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
-#include "tools/device_option.h"
 #include "tools/exit_code.h"
 #include "tools/spectrum.h"
+#include "tools/study_options.h"
 
 namespace oche::tools {
 namespace {
@@ -25,7 +25,7 @@ examples follow the second one of `oche search`.
 With --probes, a Hessian that has no more rows than these take products (and 512 at most) is built whole instead: all
 of its eigenvalues, and how many are below 0, are then exact.
 
-Exit code 7: an eigenvalue did not converge; it is marked by `!`. docs/hessian.md has the formulas.
+Exit code 7: an eigenvalue did not converge; it is marked by `!`. docs/gradient-error.md has more.
 
 Examples:
   oche hessian runs/a --of alpha --batches 2
@@ -33,27 +33,13 @@ Examples:
 )";
 
 struct Arguments {
-  std::string path, state, data, dtype, of = "both", device = "auto", csv, page;
-  std::vector<int64_t> epochs;
+  StudyOptions what;
+  std::string of = "both", csv, page;
   SpectrumOptions spectrum;
-  int threads = default_threads();
-  bool fuse = true, json = false;
+  bool json = false;
 };
 
-// One of the searches to look at.
-FrozenSearch open(const std::filesystem::path& path, const Arguments& args) {
-  FreezeOptions options{.dtype = {}, .data = args.data, .fuse = args.fuse};
-  if (!args.dtype.empty()) options.dtype = args.dtype == "f64" ? DType::kFloat64 : DType::kFloat32;
-  return args.state.empty() ? FrozenSearch::from_checkpoint(path, options)
-                            : FrozenSearch::from_state(path, options);
-}
-
 HessianPoint measure(FrozenSearch search, const SpectrumOptions& options, Console& console) {
-  if (search.most_pairs() && options.batches > *search.most_pairs())
-    throw UsageError(fmt::format("--batches: {} has {} pair of batches; {} were asked for",
-                                 search.source(),
-                                 *search.most_pairs(),
-                                 options.batches));
   if (options.alpha && search.state().relaxation().straight_through())
     throw UsageError(
         fmt::format("hessian: {}: {} has no Hessian by the alphas, as the gradient of "
@@ -68,21 +54,18 @@ HessianPoint measure(FrozenSearch search, const SpectrumOptions& options, Consol
 }
 
 int hessian(const Arguments& args, Console& console) {
-  if (args.path.empty() == args.state.empty())
-    throw UsageError("hessian: expected one of PATH and --state FILE");
-  const auto paths = args.state.empty() ? checkpoints_of(args.path, args.epochs)
-                                        : std::vector<std::filesystem::path>{args.state};
-  choose_device(args.device, console);
-  use_threads(args.threads);
+  const std::vector<std::filesystem::path> files = args.what.files("hessian");
+  prepare(args.what, console);
   SpectrumOptions options = args.spectrum;
+  options.batches = args.what.batches;
+  options.batch = args.what.batch;
   options.alpha = args.of != "weights";
   options.weights = args.of != "alpha";
   std::vector<HessianPoint> points;
   Json document = {{"schema", 1}, {"points", Json::array()}};
   bool converged = true;
-  for (const auto& path : paths) {
-    // One search is in memory at a time.
-    points.push_back(measure(open(path, args), options, console));
+  for (const std::filesystem::path& file : files) {  // one search is in memory at a time
+    points.push_back(measure(args.what.open(file, args.what.type()), options, console));
     document["points"].push_back(to_json(points.back()));
     if (!args.json) fmt::print("{}", spectra_table(points.back()));
     for (const std::string& fault : faults_of(points.back())) {
@@ -110,31 +93,11 @@ Command add_hessian(CLI::App& app, Console& console) {
                           const std::string& help) {
     return command->add_option(name, value, help)->option_text(placeholder)->group(group);
   };
-  const char* what = "What is measured";
-  command->add_option("PATH", args->path, "a checkpoint, or a run directory")
-      ->check(CLI::ExistingPath);
-  option(what,
-         "--state",
-         args->state,
-         "FILE",
-         "a state that benchmarks/peers wrote, with its two batches")
-      ->check(CLI::ExistingFile);
+  const char* what = "What is studied";
+  add_study_options(*command, args->what);
   option(what, "--of", args->of, "WHICH", "alpha, weights or both [both]")
       ->type_name("{alpha,weights,both}")
       ->check(CLI::IsMember({"alpha", "weights", "both"}));
-  option(
-      what, "--epochs", args->epochs, "LIST", "of a run, after these epochs [all that were kept]")
-      ->delimiter(',')
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  option(what, "--batches", s.batches, "N", "batches of each half [1]")
-      ->check(CLI::Range(1, 100000));
-  option(what, "--batch", s.batch, "N", "images of a batch [the run's]")
-      ->check(CLI::Range(1, 1000000));
-  option(what, "--dtype", args->dtype, "TYPE", "f32 or f64 [the run's]; weights are converted")
-      ->check(CLI::IsMember({"f32", "f64"}));
-  option(what, "--data", args->data, "DIR", "where the images are, if not where the run had them");
-  command->add_flag("!--no-fuse", args->fuse, "cells in small ops")->group(what);
   command->add_flag("--decay", s.decay, "add the run's weight decay to the diagonal")->group(what);
   const char* how = "How";
   option(how, "--count", s.count, "N", "eigenvalues, the largest [1]")->check(CLI::Range(1, 1000));
@@ -157,8 +120,6 @@ Command add_hessian(CLI::App& app, Console& console) {
   const char* out = "Results";
   option(out, "--csv", args->csv, "FILE", "eigenvalues, densities and slices");
   option(out, "--report", args->page, "FILE", "a page with the plots, as HTML");
-  add_device_option(*command, args->device)->group("Run");
-  add_threads_option(*command, args->threads)->group("Run");
   add_output_options(*command, console, args->json);
   command->footer(kNotes);
   return {command, [args, &console] { return hessian(*args, console); }};
