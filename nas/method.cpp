@@ -6,6 +6,7 @@
 namespace oche::nas {
 namespace {
 
+// In the order of docs/methods.md.
 constexpr Method kMethods[] = {
     {"darts",
      "DARTS, second order",
@@ -39,23 +40,6 @@ constexpr Method kMethods[] = {
      "pools keep their normalisation, weights alone are clipped, candidates that were not drawn "
      "decay; the last "
      "epoch's genotype, not the best one by accuracy"},
-    {"fair-darts",
-     "Fair DARTS, independent gates",
-     "arXiv:1911.12126",
-     [](SearchConfig& c) {
-       c.space = "darts-cnn-no-none";
-       c.gradient = "first-order";
-       c.relaxation = "sigmoid";
-       c.regulariser = "zero-one";
-       c.regulariser_weight = 10;
-       c.decision = "threshold";
-       c.threshold = 0.85;
-       c.batch = 128;
-       c.lr = 0.005;
-       c.alpha_lr = 3e-3;
-       c.alpha_beta1 = 0.9;
-       c.alpha_init = 0;
-     }},
     {"snas",
      "SNAS, one relaxed sample of the cells, with a cost",
      "arXiv:1812.09926",
@@ -75,6 +59,36 @@ constexpr Method kMethods[] = {
      "Adam for the alphas, as in the paper; the code takes plain SGD on one device. They start "
      "around "
      "0, not 1, which only their decay can tell apart"},
+    {"fair-darts",
+     "Fair DARTS, independent gates",
+     "arXiv:1911.12126",
+     [](SearchConfig& c) {
+       c.space = "darts-cnn-no-none";
+       c.gradient = "first-order";
+       c.relaxation = "sigmoid";
+       c.regulariser = "zero-one";
+       c.regulariser_weight = 10;
+       c.decision = "threshold";
+       c.threshold = 0.85;
+       c.batch = 128;
+       c.lr = 0.005;
+       c.alpha_lr = 3e-3;
+       c.alpha_beta1 = 0.9;
+       c.alpha_init = 0;
+     }},
+    {"pc-darts",
+     "PC-DARTS, partial channels and weights of edges",
+     "arXiv:1907.05737",
+     [](SearchConfig& c) {
+       c.gradient = "first-order";
+       c.channel_share = 4;
+       c.edge_weights = "softmax";
+       c.batch = 256;
+       c.lr = 0.1;
+       c.lr_min = 0;
+       c.alpha_lr = 6e-4;
+       c.alpha_from = 15;
+     }},
     {"p-darts",
      "P-DARTS, three stages of deeper networks and fewer candidates",
      "arXiv:1904.12760",
@@ -95,19 +109,6 @@ constexpr Method kMethods[] = {
      "skip dropout of the first stage as in the code's instructions; weights and alphas of a stage "
      "are "
      "drawn from the same seed as those before"},
-    {"pc-darts",
-     "PC-DARTS, partial channels and weights of edges",
-     "arXiv:1907.05737",
-     [](SearchConfig& c) {
-       c.gradient = "first-order";
-       c.channel_share = 4;
-       c.edge_weights = "softmax";
-       c.batch = 256;
-       c.lr = 0.1;
-       c.lr_min = 0;
-       c.alpha_lr = 6e-4;
-       c.alpha_from = 15;
-     }},
     {"darts-plus",
      "DARTS+, ends with the second skip connection",
      "arXiv:1909.06035",

@@ -35,6 +35,18 @@ Tensor parse_table(const json& rows, const std::string& place) {
   return Tensor::from(values, {edges, static_cast<int64_t>(values.size()) / edges});
 }
 
+// Of edges themselves, which need not have any.
+Tensor parse_betas(const json& object, const char* cell, const std::string& place) {
+  if (!object.contains("betas")) return {};
+  std::vector<double> values;
+  for (const json& value : object.at("betas").at(cell).get_ref<const json::array_t&>()) {
+    if (!value.is_number()) throw FormatError(fmt::format("{}: betas: expected numbers", place));
+    values.push_back(value.get<double>());
+  }
+  if (values.empty()) return {};
+  return Tensor::from(values, {std::ssize(values)});
+}
+
 EpochArchitecture parse_architecture(std::string_view line, const std::string& place) {
   const json object = parse_json(line, place);
   try {
@@ -43,7 +55,9 @@ EpochArchitecture parse_architecture(std::string_view line, const std::string& p
       throw FormatError(fmt::format("{}: alphas: normal: no edges", place));
     return {.epoch = object.at("epoch").get<int64_t>(),
             .alphas = {parse_table(alphas.at("normal"), place),
-                       parse_table(alphas.at("reduce"), place)},
+                       parse_table(alphas.at("reduce"), place),
+                       parse_betas(object, "normal", place),
+                       parse_betas(object, "reduce", place)},
             .genotype = parse_genotype_json(object.at("genotype").dump(), place)};
   } catch (const json::exception& e) {
     throw FormatError(fmt::format("{}: {}", place, e.what()));

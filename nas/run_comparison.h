@@ -14,7 +14,7 @@ namespace oche::nas {
 // A line of genotypes.jsonl.
 struct EpochArchitecture {
   int64_t epoch;       // from 1
-  AlphaTables alphas;  // (edges, candidates) each, float64
+  AlphaTables alphas;  // (edges, candidates) each, and (edges) of edges themselves; float64
   Genotype genotype;
 };
 

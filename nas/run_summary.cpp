@@ -36,6 +36,13 @@ class Event {
   bool truth(const char* key) const { return member(key, "true or false", &json::is_boolean); }
   // "edges" and "candidates" of one type of cell, which go together.
   std::vector<SpaceEdge> searched_edges(const char* cell) const {
+    if (!has("edges") || !has("candidates")) {
+      throw FormatError(
+          fmt::format("{}: no edges and candidates, so an older version began this run, which this "
+                      "one cannot read as a whole; `oche derive` and `oche inspect` still take its "
+                      "checkpoints, the latter its genotype.json as well",
+                      place_));
+    }
     std::vector<SpaceEdge> edges;
     try {
       const json &ends = object_.at("edges").at(cell),
@@ -100,7 +107,10 @@ void apply(const Event& event, RunSummary& run) {
       run.accuracies = {event.number("train_accuracy"),
                         event.number("search_accuracy"),
                         event.number("discrete_accuracy")};
-      if (event.has("reason")) run.reason = event.text("reason");
+      if (event.has("reason")) {
+        run.reason = event.text("reason");
+        run.chosen_epoch = event.integer<int64_t>("genotype_of_epoch");
+      }
     }
   }
 }

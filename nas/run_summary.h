@@ -32,7 +32,8 @@ struct RunSummary {
   };
   std::optional<Accuracies> accuracies;  // of a finished run, as is the genotype
   std::optional<Genotype> genotype;
-  std::string reason;  // why it ended before its last epoch, if a stop ended it
+  std::string reason;        // why it ended before its last epoch, if a stop ended it
+  int64_t chosen_epoch = 0;  // whose cells the stop chose, from 1; 0: no stop ended it
 
   std::vector<CheckpointFile> checkpoints;  // oldest first
 };

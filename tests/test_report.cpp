@@ -144,7 +144,7 @@ TEST_CASE("why a search ended before its last epoch stands on the page") {
   run.write(
       "events.jsonl",
       R"({"schema":1,"type":"end","finished":true,"steps":5,"ended_by":"skip-count","reason":"2 skips < 3",)"
-      R"("train_accuracy":0.5,"search_accuracy":0.375,"discrete_accuracy":0.125})"
+      R"("genotype_of_epoch":1,"train_accuracy":0.5,"search_accuracy":0.375,"discrete_accuracy":0.125})"
       "\n");
   CHECK(
       contains(run.page(), "finished, 1 of 3 epochs of 5 steps; it ended early: 2 skips &lt; 3."));
@@ -195,6 +195,17 @@ TEST_CASE("weights that edges have of their own are drawn beside those of their 
         1 + 2);  // in the legend, and on both edges
   CHECK(count_of(page_with(""), "the edge itself") == 0);
   CHECK(contains(page_with("[1.0]"), "edge_weights: 1 numbers; the run searches 2 edges"));
+
+  // A run that another version went on with has them for a part of its epochs.
+  MadeUpRun run;
+  run.write("metrics.csv", "");
+  const std::string rows = "[[0.25,0.5,0.25],[0.9375,0.0625]]",
+                    own = R"("edge_weights":{"normal":[0.75,0.25],"reduce":[]},)";
+  for (int epoch = 1; epoch <= 4; ++epoch)
+    run.cells(epoch, rows, epoch == 2 || epoch == 3 ? own : "");
+  const std::string page = run.page();
+  CHECK(markup_error(page) == "");
+  CHECK(count_of(page, "<title>the edge itself</title><polyline") == 2);
 }
 
 TEST_CASE("a line that is being written is left out; what is malformed is named by file and line") {

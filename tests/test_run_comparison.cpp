@@ -69,9 +69,11 @@ TEST_CASE("genotypes.jsonl: none yet, torn, malformed") {
   CHECK(!read_newest_architecture(directory.path()));
 
   const std::string genotype = read_file(tiny().file("genotype.json"));
-  const auto refused = [&](const std::string& alphas, const std::string& architecture) {
+  const auto refused = [&](const std::string& alphas,
+                           const std::string& architecture,
+                           const std::string& more = "") {
     std::string line =
-        R"({"epoch": 1, "alphas": )" + alphas + R"(, "genotype": )" + architecture + "}\n";
+        R"({"epoch": 1, "alphas": )" + alphas + more + R"(, "genotype": )" + architecture + "}\n";
     std::erase(line, '\n');
     write_file_atomically(path, line + "\n");
     return message_of<FormatError>([&] { read_newest_architecture(directory.path()); });
@@ -90,4 +92,15 @@ TEST_CASE("genotypes.jsonl: none yet, torn, malformed") {
   CHECK(contains(refused(R"({"normal": [[1]]})", genotype), "reduce"));
   CHECK(
       contains(refused(R"({"normal": [[1]], "reduce": [[1]]})", "{}"), "genotypes.jsonl: line 1"));
+  const auto betas = [&](const std::string& normal) {
+    return refused(R"({"normal": [[1]], "reduce": [[1]]})",
+                   genotype,
+                   R"(, "betas": {"normal": )" + normal + R"(, "reduce": []})");
+  };
+  CHECK(betas("[0.5]") == "no error");
+  CHECK_FALSE(read_newest_architecture(directory.path())->alphas.reduce_edges);
+  for (const char* table : {"7", "[null]", "[[1]]", R"(["1"])"}) {
+    CAPTURE(table);
+    CHECK(contains(betas(table), "genotypes.jsonl: line 1: "));
+  }
 }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "engine/error.h"
@@ -15,6 +16,7 @@
 #include "engine/safetensors.h"
 #include "nas/metrics.h"
 #include "nas/report/page.h"
+#include "nas/run_comparison.h"
 #include "nas/run_summary.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
@@ -120,6 +122,30 @@ TEST_CASE("genotypes.jsonl holds the alphas of each epoch to the bit") {
     CHECK(line["skip_count"]["normal"] == count_op(cell, "skip_connect"));
     CHECK(line["op_counts"]["normal"][cell.edges[0].op] == count_op(cell, cell.edges[0].op));
   }
+}
+
+TEST_CASE("genotypes.jsonl holds what edges have of their own, where they do") {
+  SearchConfig c = tiny_config();
+  c.epochs = 1;
+  c.edge_weights = "softmax";
+  TinyRun t(c);
+  const auto line = nlohmann::json::parse(read_file(t.file("genotypes.jsonl")));
+  const ArchParameters& arch = t.search.state().arch;
+  const CandidateWeights& weights = t.reports[0].weights;
+  for (const auto& [cell, beta, own] :
+       {std::tuple("normal", arch.normal_edges(), weights.normal_edges),
+        {"reduce", arch.reduce_edges(), weights.reduce_edges}}) {
+    CAPTURE(cell);
+    CHECK(same_bits(Tensor::from(line["betas"][cell].get<std::vector<float>>(), {5}), beta));
+    CHECK(line["edge_weights"][cell].get<std::vector<double>>() == own);
+  }
+  CHECK(line["betas"]["normal"] != line["betas"]["reduce"]);
+  const auto newest = read_newest_architecture(t.run.path());
+  CHECK(newest->alphas.reduce_edges.to_vector<double>() ==
+        line["betas"]["reduce"].get<std::vector<double>>());
+  CHECK_FALSE(read_newest_architecture(tiny().run.path())->alphas.reduce_edges);
+  const std::string plain = read_file(tiny().file("genotypes.jsonl"));
+  CHECK_FALSE((contains(plain, "betas") || contains(plain, "edge_weights")));
 }
 
 TEST_CASE("the entropy of a cell is the mean over its edges, of shares of each edge's weights") {
@@ -266,7 +292,12 @@ TEST_CASE("malformed records are refused by file and line") {
         {R"({"schema": 18446744073709551615, "type": "end"})",
          "schema: 18446744073709551615 is too"},
         {R"({"schema": 1, "schema": 1})", "line 1"},
-        {kStart + R"(})", "line 1: edges, candidates: "},
+        {kStart + R"(})", "line 1: no edges and candidates, so an older version began this run"},
+        {kStart + R"(, "edges": {"normal": []}})", "line 1: no edges and candidates"},
+        {kStart + R"(, "edges": {}, "candidates": {}})", "line 1: edges, candidates: "},
+        {R"({"schema": 1, "type": "end", "finished": true, "reason": "it was time", )"
+         R"("train_accuracy": 0, "search_accuracy": 0, "discrete_accuracy": 0})",
+         "genotype_of_epoch: expected a whole number, found nothing"},
         {kStart + R"(, "edges": {"normal": [[0]]}, "candidates": {"normal": [["a"]]}})",
          "edges, candidates"},
         {kStart + R"(, "edges": {"normal": [[2, 2]]}, "candidates": {"normal": [["a"]]}})",

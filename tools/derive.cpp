@@ -80,14 +80,20 @@ Genotype derive_from(const SafetensorsFile& file, const std::optional<std::strin
   }
 }
 
-// Of a run that a stop ended what it chose, which may be of an earlier epoch; else of the newest
-// checkpoint that is whole. A damaged one is told of.
+// Of a finished run what the search found, since a stop may have chosen an earlier epoch's cells;
+// of another, or by another rule, of the newest checkpoint that is whole. A damaged one is told of.
 Genotype derive_from_run(const fs::path& directory,
                          const std::optional<std::string>& decision,
                          Console& console) {
   const nas::RunSummary run = nas::read_run(directory);
-  if (!decision && run.genotype && !run.reason.empty()) {
-    console.note(fmt::format("the cells that the stop chose: {}", run.reason));
+  if (!decision && run.genotype) {
+    if (const auto epochs = std::ssize(run.epochs);
+        run.chosen_epoch != 0 && run.chosen_epoch != epochs) {
+      console.note(fmt::format("the genotype of epoch {} of {}, as the search ended: {}",
+                               run.chosen_epoch,
+                               epochs,
+                               run.reason));
+    }
     return *run.genotype;
   }
   if (run.checkpoints.empty()) {
@@ -134,9 +140,8 @@ Command add_derive(CLI::App& app, Console& console) {
   command
       ->add_option("PATH",
                    args->path,
-                   "a run directory (its newest checkpoint, or what a stop chose), a checkpoint, "
-                   "or a safetensors file "
-                   "with alphas")
+                   "a run directory (what the search found, or so far by its newest checkpoint), "
+                   "a checkpoint, or a safetensors file with alphas")
       ->required()
       ->check(CLI::ExistingPath);
   const auto names = nas::decision_names();

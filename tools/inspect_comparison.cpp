@@ -127,7 +127,7 @@ std::vector<Epochs> epochs_of(const Run& first, const Run& second) {
 struct CellPair {
   const char* name;
   nas::EdgeComparison edges;
-  std::optional<nas::AlphaDistance> alphas;
+  std::optional<nas::AlphaDistance> alphas, betas;
 };
 
 std::vector<CellPair> compare_cells(const Run& first, const Run& second) {
@@ -135,11 +135,13 @@ std::vector<CellPair> compare_cells(const Run& first, const Run& second) {
   const nas::EpochArchitecture &a = *first.newest, &b = *second.newest;
   std::vector<CellPair> pairs{{"normal",
                                nas::compare_edges(a.genotype.normal, b.genotype.normal),
-                               nas::alpha_distance(a.alphas.normal, b.alphas.normal)}};
+                               nas::alpha_distance(a.alphas.normal, b.alphas.normal),
+                               nas::alpha_distance(a.alphas.normal_edges, b.alphas.normal_edges)}};
   if (a.alphas.reduce || b.alphas.reduce)  // else nothing is searched there
     pairs.push_back({"reduce",
                      nas::compare_edges(a.genotype.reduce, b.genotype.reduce),
-                     nas::alpha_distance(a.alphas.reduce, b.alphas.reduce)});
+                     nas::alpha_distance(a.alphas.reduce, b.alphas.reduce),
+                     nas::alpha_distance(a.alphas.reduce_edges, b.alphas.reduce_edges)});
   return pairs;
 }
 
@@ -153,6 +155,10 @@ Json to_json(const std::vector<nas::GenotypeEdge>& edges) {
   Json list = Json::array();
   for (const nas::GenotypeEdge& e : edges) list.push_back({e.op, e.from, e.to});
   return list;
+}
+
+Json to_json(const nas::AlphaDistance& d) {
+  return {{"distance", d.norm}, {"largest", d.largest}, {"norms", {d.norm_first, d.norm_second}}};
 }
 
 Json to_json(const Run& first, const Run& second) {
@@ -176,11 +182,8 @@ Json to_json(const Run& first, const Run& second) {
     entry = {{"shared", to_json(cell.edges.shared)},
              {"only_first", to_json(cell.edges.only_first)},
              {"only_second", to_json(cell.edges.only_second)}};
-    if (const auto& a = cell.alphas) {
-      entry["alphas"] = {{"distance", a->norm},
-                         {"largest", a->largest},
-                         {"norms", {a->norm_first, a->norm_second}}};
-    }
+    if (cell.alphas) entry["alphas"] = to_json(*cell.alphas);
+    if (cell.betas) entry["betas"] = to_json(*cell.betas);
   }
   return document;
 }
@@ -215,21 +218,27 @@ void print_edges(std::string_view which, const std::vector<nas::GenotypeEdge>& e
   }
 }
 
+void print_distance(std::string_view what, const nas::AlphaDistance& d) {
+  fmt::print("  {}: norm {:.5g} and {:.5g}, of the difference {:.5g}, its largest {:.5g}\n",
+             what,
+             d.norm_first,
+             d.norm_second,
+             d.norm,
+             d.largest);
+}
+
 void print_cell(const CellPair& cell) {
   const size_t shared = cell.edges.shared.size(), first = shared + cell.edges.only_first.size(),
                second = shared + cell.edges.only_second.size();
   fmt::print("\n{} cell: {} edges in both, of {} and {}\n", cell.name, shared, first, second);
   print_edges("first", cell.edges.only_first);
   print_edges("second", cell.edges.only_second);
-  if (const auto& a = cell.alphas) {
-    fmt::print("  alphas: norm {:.5g} and {:.5g}, of the difference {:.5g}, its largest {:.5g}\n",
-               a->norm_first,
-               a->norm_second,
-               a->norm,
-               a->largest);
+  if (cell.alphas) {
+    print_distance("alphas", *cell.alphas);
   } else {
     fmt::print("  alphas: of other shapes\n");
   }
+  if (cell.betas) print_distance("betas", *cell.betas);
 }
 
 void print_text(const Run& first, const Run& second) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <set>
 
 #include "nas/report/axis.h"
@@ -158,7 +159,8 @@ std::string weight_figures(const std::vector<SpaceEdge>& edges,
                            std::vector<double> CandidateWeights::*own,
                            const CellGenotype& derived) {
   std::vector<Series> styles = candidate_styles(edges);
-  const bool has_own = !(epochs.front().weights.*own).empty();
+  const bool has_own = std::ranges::any_of(
+      epochs, [&](const EpochCells& epoch) { return !(epoch.weights.*own).empty(); });
   const Series whole{"the edge itself", "red dotted", {}, {}};
   if (has_own) styles.push_back(whole);
   std::string html = line_legend(styles, 900);
@@ -189,7 +191,10 @@ std::string weight_figures(const std::vector<SpaceEdge>& edges,
     for (size_t k = 0; k < edge.candidates.size(); ++k)
       draw(*std::ranges::find(styles, edge.candidates[k], &Series::label),
            [&](const CandidateWeights& w) { return (w.*rows)[i][k]; });
-    if (has_own) draw(whole, [&](const CandidateWeights& w) { return (w.*own)[i]; });
+    if (has_own)
+      draw(whole, [&](const CandidateWeights& w) {
+        return (w.*own).empty() ? std::nan("") : (w.*own)[i];
+      });
     html += figure(fmt::format("<b>{}</b> <span>{}</span>", name, kept_on(edge, derived)), plot);
   }
   return html + (edges.empty() ? "" : "</div>\n");

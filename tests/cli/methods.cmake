@@ -15,8 +15,10 @@ set(tiny --layers 2 --channels 2 --steps 2 --multiplier 2 --batch 4 --train-size
 # What some need besides, to be as small.
 set(tiny_p-darts --epochs 3 --set schedule.alpha-from=0 --set stages.layers=2,2,2)
 set(tiny_pc-darts --channels 8 --set schedule.alpha-from=0)
+set(names "")
 foreach(i RANGE ${last})
   string(JSON name GET "${listed}" methods ${i} name)
+  list(APPEND names ${name})
   oche(0 methods ${name} --json)
   string(JSON one GET "${listed}" methods ${i})
   string(JSON same EQUAL "${out}" "${one}")
@@ -36,6 +38,7 @@ foreach(i RANGE ${last})
     expect_equal("${name}/${file} ${actual}" "${name}/${file} ${expected}")
   endforeach()
 endforeach()
+expect_equal("${names}" "darts;darts-1st;darts-one-level;gdas;snas;fair-darts;pc-darts;p-darts;darts-plus;robust-darts;smooth-darts-rs;smooth-darts-adv")
 
 fails(2 "unknown method 'gads'; did you mean gdas" methods gads)
 fails(2 "perturb: random is not allowed; expected none with sigmoid" search --method fair-darts --perturb random --dry-run)

@@ -95,15 +95,3 @@ foreach(broken "genotypes.jsonl: line 1" "events.jsonl: line 1" "metrics.csv: li
 endforeach()
 expect_same_page(left.html run/report.html)
 fails(1 "cannot open 'no-such-folder'" report run --out no-such-folder/page.html)
-
-# A stop may choose the cells of an earlier epoch: `oche derive` gives those, not the newest checkpoint's.
-oche(0 search --train-size 32 --layers 3 --channels 2 --steps 2 --batch 8 --epochs 6 --stop alpha-eigenvalue --set stop.every=1
-     --set stop.window=1 --set stop.lag=1 --set stop.factor=0.001 --set stop.first=0 --set alphas.lr=0.05 --out early --quiet)
-set(found "${out}")
-oche(0 derive early)
-expect_equal("${out}" "${found}")
-expect_match("${err}" "the cells that the stop chose: the largest eigenvalue")
-oche(0 derive early/ckpt/epoch-0004.safetensors)
-if("${out}" STREQUAL "${found}")
-  message(SEND_ERROR "the stop chose what the newest checkpoint has, so this shows nothing")
-endif()
