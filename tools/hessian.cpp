@@ -25,7 +25,7 @@ examples follow the second one of `oche search`.
 With --probes, a Hessian that has no more rows than these take products (and 512 at most) is built whole instead: all
 of its eigenvalues, and how many are below 0, are then exact.
 
-Exit code 7: an eigenvalue did not converge; it is marked by `!`. docs/gradient-error.md has more.
+Exit code 7: an eigenvalue did not converge; it is marked by `!`. docs/hessian.md has the formulas.
 
 Examples:
   oche hessian runs/a --of alpha --batches 2
