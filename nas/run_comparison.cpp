@@ -36,13 +36,9 @@ Tensor parse_table(const json& rows, const std::string& place) {
 }
 
 // Of edges themselves, which need not have any.
-Tensor parse_betas(const json& object, const char* cell, const std::string& place) {
+Tensor parse_betas(const json& object, const char* cell) {
   if (!object.contains("betas")) return {};
-  std::vector<double> values;
-  for (const json& value : object.at("betas").at(cell).get_ref<const json::array_t&>()) {
-    if (!value.is_number()) throw FormatError(fmt::format("{}: betas: expected numbers", place));
-    values.push_back(value.get<double>());
-  }
+  const auto values = object.at("betas").at(cell).get<std::vector<double>>();
   if (values.empty()) return {};
   return Tensor::from(values, {std::ssize(values)});
 }
@@ -56,8 +52,8 @@ EpochArchitecture parse_architecture(std::string_view line, const std::string& p
     return {.epoch = object.at("epoch").get<int64_t>(),
             .alphas = {parse_table(alphas.at("normal"), place),
                        parse_table(alphas.at("reduce"), place),
-                       parse_betas(object, "normal", place),
-                       parse_betas(object, "reduce", place)},
+                       parse_betas(object, "normal"),
+                       parse_betas(object, "reduce")},
             .genotype = parse_genotype_json(object.at("genotype").dump(), place)};
   } catch (const json::exception& e) {
     throw FormatError(fmt::format("{}: {}", place, e.what()));
