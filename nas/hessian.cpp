@@ -52,6 +52,19 @@ double Hessian::loss() const {
   return sum / static_cast<double>(losses_.size());
 }
 
+template <typename Kind>
+double loss_along(const Hessian& hessian,
+                  const ParameterSet<Kind>& set,
+                  const Vector& v,
+                  double step) {
+  Vector moved = flatten(set.tensors());
+  add(moved, step, v);
+  const Substitution at(set, unflatten(moved, set.tensors()));
+  return hessian.loss();
+}
+template double loss_along(const Hessian&, const Weights&, const Vector&, double);
+template double loss_along(const Hessian&, const Alphas&, const Vector&, double);
+
 Hessian alpha_hessian(SearchState& state, const std::vector<Batch>& batches, int64_t step) {
   if (state.relaxation().straight_through())
     throw std::invalid_argument(

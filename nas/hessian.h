@@ -35,6 +35,14 @@ class Hessian {
   int64_t size_ = 0;
 };
 
+// The mean loss where the set's tensors, those of the Hessian, are moved by step * v; they are back
+// to the bit when it returns.
+template <typename Kind>
+double loss_along(const Hessian& hessian,
+                  const ParameterSet<Kind>& set,
+                  const Vector& v,
+                  double step);
+
 // d2 L_val / dalpha2 at the present weights, which do not follow the alphas: alphas_normal,
 // alphas_reduce and betas. `step` addresses the random numbers, if any. Throws
 // std::invalid_argument for a relaxation whose gradient is nobody's derivative.

@@ -149,6 +149,35 @@ TEST_CASE("weight hessian: symmetric, the derivative of the gradient, and nothin
   CHECK(snapshot(s) == before);
 }
 
+TEST_CASE("a slice of a loss: as steep and as curved as gradient and Hessian say, and back again") {
+  const SmoothRelu smooth(5);  // a kink curves a slice, but is in no Hessian
+  SearchConfig c = tiny();
+  c.space = "darts-s2";
+  SearchState s(c, 3, 10);
+  s.step(batch(1), batch(2), 0.025, 0);
+  const Weights weights = s.network.weights();
+  const Alphas alphas = s.arch.alphas();
+  const Hessian by_alpha = alpha_hessian(s, {batch(3), batch(4)}, 1),
+                by_weights = weight_hessian(s, {batch(3), batch(4)}, 1);
+  const auto follow = [&](const Hessian& h, const auto& set, double step) {
+    Vector v(h.size());
+    for (int64_t i = 0; i < h.size(); ++i) v[i] = std::sin(static_cast<double>(i + 1));
+    const double length = norm(v);
+    for (double& x : v) x /= length;
+    const Vector before = flatten(set.tensors());
+    const double plus = loss_along(h, set, v, step);
+    CHECK(flatten(set.tensors()) == before);  // all bits
+    const double here = loss_along(h, set, v, 0), minus = loss_along(h, set, v, -step);
+    CHECK(here == Approx(h.loss()).epsilon(1e-14));
+    CHECK(std::abs(plus - minus) > 1e-8);
+    const double curvature = dot(v, h.product(v));
+    CHECK(std::abs((plus - 2 * here + minus) / (step * step) - curvature) <
+          1e-3 * std::abs(curvature));
+  };
+  follow(by_alpha, alphas, 1e-3);
+  follow(by_weights, weights, 1e-3);
+}
+
 TEST_CASE("without kinks a difference of gradients approaches the exact product as R^2") {
   SearchConfig c = tiny();
   c.space = "darts-s2";  // no max pool, which has kinks of its own

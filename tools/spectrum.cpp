@@ -14,18 +14,6 @@ namespace {
 
 using nas::Hessian;
 
-// The mean loss where a set of parameters is moved along v.
-template <typename Kind>
-double loss_along(const Hessian& hessian,
-                  const ParameterSet<Kind>& set,
-                  const Vector& v,
-                  double step) {
-  Vector moved = flatten(set.tensors());
-  add(moved, step, v);
-  const Substitution at(set, unflatten(moved, set.tensors()));
-  return hessian.loss();
-}
-
 // Beyond it the eigenvalues of a matrix take longer than those of a search are worth.
 constexpr int64_t kMostRows = 512;
 
@@ -82,7 +70,7 @@ Spectrum measure(const ParameterSet<Kind>& set,
             ? 0
             : o.slice_radius * (2 * static_cast<double>(i) / static_cast<double>(o.slice - 1) - 1);
     s.slice_at.push_back(at);
-    s.slice_loss.push_back(loss_along(hessian, set, r.vectors.back(), at));
+    s.slice_loss.push_back(nas::loss_along(hessian, set, r.vectors.back(), at));
   }
   s.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return s;
