@@ -2,7 +2,7 @@
 """Searches with every method for the same time, two seeds side by side, and prints one row a method.
 
     benchmarks/compare_methods.py --out build/methods --minutes 10 -- --dataset cifar10 --data data \\
-        --layers 5 --channels 4 --batch 16 --train-size 2400
+        --layers 5 --channels 8 --batch 16 --train-size 1600
     benchmarks/compare_methods.py --out build/methods --table                   # of what has run so far
 
 Behind `--` stand options of `oche search` for all methods; what a method fixes itself (its rates, relaxation, decision,

@@ -63,7 +63,8 @@ Vector eliminate(Vector a, Vector b) {
 double relative_residual(const Operator& a, const Vector& x, const Vector& b) {
   Vector r = a(x);
   add(r, -1, b);
-  return norm(r) / norm(b);
+  const double size = norm(b);
+  return size == 0 ? norm(r) : norm(r) / size;
 }
 
 }  // namespace
@@ -73,6 +74,7 @@ Solution neumann(const SymmetricProduct& product, const Vector& b, double rate, 
   const Operator a(product, 0, s.products);
   Vector term = b;
   const double start = norm(b);
+  if (start == 0) return s;
   double curvature = 0;
   for (int64_t k = 0; k <= terms; ++k) {
     add(s.x, rate, term);

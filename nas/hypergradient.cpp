@@ -107,16 +107,18 @@ Hypergradient implicit(const Bilevel& p, const InnerStep& s, const Solve& solve)
 }
 
 Hypergradient identity(const Bilevel& p, const InnerStep& s, const EstimatorNumbers& n) {
-  return implicit(p, s, [&](const SymmetricProduct&, Vector v) {
-    for (double& x : v) x *= positive(n, "scale");
+  const double scale = positive(n, "scale");
+  return implicit(p, s, [scale](const SymmetricProduct&, Vector v) {
+    for (double& x : v) x *= scale;
     return Solution{.x = std::move(v)};
   });
 }
 
 Hypergradient amended(const Bilevel& p, const InnerStep& s, const EstimatorNumbers& n) {
-  return implicit(p, s, [&](const SymmetricProduct& hessian, const Vector& v) {
+  const double rate = rate_of(n, s);
+  return implicit(p, s, [rate](const SymmetricProduct& hessian, const Vector& v) {
     Solution u{.x = hessian(v), .products = 1};
-    for (double& x : u.x) x *= rate_of(n, s);
+    for (double& x : u.x) x *= rate;
     return u;
   });
 }

@@ -115,20 +115,18 @@ Unrolled unroll_forward(const Bilevel& p, const InnerStep& s, int64_t steps) {
   for (int64_t i = 0; i < entries; ++i)
     tangents.push_back({zeros_like(state.weights), zeros_like(state.weights)});
   Vector unit(entries, 0);
+  InnerStep plain = s;
+  plain.weight_decay = 0;  // gradient and products of the curvature have it
   for (int64_t t = 0; t < steps; ++t) {
     const Curvature curvature(p, state.weights, s.weight_decay);
     for (int64_t i = 0; i < entries; ++i) {
       unit[i] = 1;
-      InnerStep tangent = s;
-      tangent.weight_decay = 0;  // the product has it
-      tangents[i] = advance(tangent,
+      tangents[i] = advance(plain,
                             tangents[i].weights,
                             tangents[i].buffers,
                             curvature.along(tangents[i].weights, unflatten(unit, alphas)));
       unit[i] = 0;
     }
-    InnerStep plain = s;
-    plain.weight_decay = 0;
     state = advance(plain, state.weights, state.buffers, curvature.gradient());
   }
   const ValidationGradient end = at_end(p, state);

@@ -37,11 +37,9 @@ SearchConfig tiny(std::string_view gradient) {
   return c;
 }
 
-using Snapshot = std::vector<std::vector<float>>;
-
 void append(Snapshot& all, const SearchState::StepResult& r) {
   for (const double v : {r.train_loss, r.validation_loss, r.gradient_norm}) {
-    all.push_back({static_cast<float>(v)});
+    all.push_back({v});
   }
 }
 

@@ -13,6 +13,7 @@
 namespace oche::nas {
 
 using test::random_batch;
+using test::Snapshot;
 using test::snapshot;
 
 namespace {
@@ -166,7 +167,7 @@ TEST_CASE(
 
 TEST_CASE("a step gives the same bits for any number of threads", "[cpu]") {
   const int threads = num_threads();
-  std::vector<std::vector<std::vector<float>>> results;
+  std::vector<Snapshot> results;
   for (int n : {1, 2, 3, 8}) {
     set_num_threads(n);
     SearchState s(tiny("finite-difference"), 3, 10);

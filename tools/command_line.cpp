@@ -142,6 +142,10 @@ int run(CLI::App& app,
   });
 }
 
+CLI::Option* may_repeat(CLI::Option* option) {
+  return option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
 void add_output_options(CLI::App& command, Console& console, bool& json) {
   const std::string group = "Output";
   command.set_help_flag("-h,--help", "this text")->group(group);

@@ -10,6 +10,19 @@
 
 namespace oche::tools {
 
+// An option that takes one value, shown as `placeholder`, in a group of --help.
+template <typename Value>
+CLI::Option* add_value_option(CLI::App& command,
+                              const std::string& group,
+                              const std::string& name,
+                              Value& value,
+                              const std::string& placeholder,
+                              const std::string& help) {
+  return command.add_option(name, value, help)->option_text(placeholder)->group(group);
+}
+// Each use of it adds one value to those before.
+CLI::Option* may_repeat(CLI::Option* option);
+
 // --json, --quiet, -v and --color.
 void add_output_options(CLI::App& command, Console& console, bool& json);
 

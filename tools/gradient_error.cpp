@@ -9,6 +9,7 @@
 
 #include "engine/error.h"
 #include "engine/file.h"
+#include "engine/linear_solve.h"
 #include "engine/ops.h"
 #include "nas/toy_problems.h"
 #include "tools/command_line.h"
@@ -165,7 +166,7 @@ Subject subject_at(const std::string& file, const Arguments& args, std::optional
 // What is affordable: the exact one of a small problem, else the exact gradient of one step.
 Variant reference_of(const Subject& subject, const Arguments& args) {
   if (!args.reference.empty()) return variant_of(named(args.reference, "--reference"), args);
-  const bool small = subject.weights <= 4096 && subject.dtype == DType::kFloat64;
+  const bool small = subject.weights <= kDenseLimit && subject.dtype == DType::kFloat64;
   return variant_of(nas::find_estimator(small ? "dense-implicit" : "exact-unrolled"), args);
 }
 
@@ -252,7 +253,7 @@ Command add_gradient_error(CLI::App& app, Console& console) {
                           auto& value,
                           const char* placeholder,
                           const std::string& help) {
-    return command->add_option(name, value, help)->option_text(placeholder)->group(group);
+    return add_value_option(*command, group, name, value, placeholder, help);
   };
   const char* what = "What is studied";
   add_study_options(*command, args->what);
@@ -277,14 +278,12 @@ Command add_gradient_error(CLI::App& app, Console& console) {
          "softplus(S x) / S in place of relu, in small ops: what kinks do")
       ->check(CLI::PositiveNumber);
   const char* how = "Estimates";
-  option(how,
-         "--estimators",
-         args->estimators,
-         "LIST",
-         "by name, or all [all but references, forward-mode and zero-order]")
-      ->delimiter(',')
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  may_repeat(option(how,
+                    "--estimators",
+                    args->estimators,
+                    "LIST",
+                    "by name, or all [all but references, forward-mode and zero-order]")
+                 ->delimiter(','));
   option(how,
          "--reference",
          args->reference,
@@ -292,17 +291,14 @@ Command add_gradient_error(CLI::App& app, Console& console) {
          "the estimator that all are held against [by size]");
   option(how, "--xi", args->xi, "X", "rate of the inner step [the run's at that epoch]")
       ->check(CLI::NonNegativeNumber);
-  option(how, "--set", args->set, "NAME.NUMBER=X", "a number of an estimator")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  option(how,
-         "--sweep",
-         args->sweeps,
-         "KEY=LIST",
-         "a row for each value: radius, xi, T (steps), K (terms, iterations), batch, or any "
-         "number's name")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  may_repeat(option(how, "--set", args->set, "NAME.NUMBER=X", "a number of an estimator"));
+  may_repeat(
+      option(how,
+             "--sweep",
+             args->sweeps,
+             "KEY=LIST",
+             "a row for each value: radius, xi, T (steps), K (terms, iterations), batch, or any "
+             "number's name"));
   option(how,
          "--decompose",
          args->decompose,

@@ -24,6 +24,9 @@ namespace {
 // what a search moves them, far more than they differ at its start.
 constexpr double kDeriveMove = 1;
 
+// The residual of a linear system beyond which its solution is no reference.
+constexpr double kReferenceResidual = 1e-4;
+
 Outcome run(const Subject& subject, const Variant& v, int64_t pair) {
   const nas::Bilevel problem = subject.problem(pair, v.batch.value_or(subject.batch));
   const nas::InnerStep step = subject.inner_step(v.rate.value_or(subject.rate));
@@ -224,6 +227,9 @@ Study run_study(Subject subject,
       return run(s, v, k);
     };
     study.references.push_back(estimate(study.reference));
+    if (Outcome& o = study.references.back(); o.fault.empty() && o.residual > kReferenceResidual)
+      o.fault = fmt::format(
+          "no reference: the residual is {:.3g} |v|, over {:g}", *o.residual, kReferenceResidual);
     for (size_t i = 0; i < study.variants.size(); ++i)
       study.outcomes[i].push_back(estimate(study.variants[i]));
   }

@@ -92,7 +92,8 @@ struct Study {
   std::vector<std::string> faults;  // of the start
   std::vector<ErrorParts> parts;    // of each variant, where it was asked for
 };
-// `tell` gets a line before each estimate. Throws std::invalid_argument for numbers and problems
+// A reference by a linear system that was not solved is a fault. `tell` gets a line before each
+// estimate. Throws std::invalid_argument for numbers and problems
 // that an estimator does not take.
 Study run_study(Subject subject,
                 std::vector<Variant> variants,

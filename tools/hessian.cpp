@@ -91,7 +91,7 @@ Command add_hessian(CLI::App& app, Console& console) {
                           auto& value,
                           const char* placeholder,
                           const std::string& help) {
-    return command->add_option(name, value, help)->option_text(placeholder)->group(group);
+    return add_value_option(*command, group, name, value, placeholder, help);
   };
   const char* what = "What is studied";
   add_study_options(*command, args->what);

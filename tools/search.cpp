@@ -190,7 +190,7 @@ Command add_search(CLI::App& app, Console& console) {
   const std::string run = "Run";
   const auto option =
       [&](const char* name, auto& value, const char* placeholder, const std::string& help) {
-        return command->add_option(name, value, help)->option_text(placeholder)->group(run);
+        return add_value_option(*command, run, name, value, placeholder, help);
       };
   CLI::Option* out =
       option("--out", args->out, "DIR", "run directory [runs/METHOD-DATASET-seedSEED]");

@@ -19,7 +19,9 @@ constexpr int64_t kMostRows = 512;
 
 // `make` makes the Hessian of some batches, whose products are exact to `rounding`.
 template <typename Kind, typename Make>
-Spectrum measure(const ParameterSet<Kind>& set,
+Spectrum measure(std::string of,
+                 std::string loss,
+                 const ParameterSet<Kind>& set,
                  const std::vector<nas::Batch>& batches,
                  double decay,
                  const SpectrumOptions& o,
@@ -35,6 +37,8 @@ Spectrum measure(const ParameterSet<Kind>& set,
       .steps = o.steps, .count = o.count, .tolerance = o.tolerance, .seed = seed, .vectors = 1};
   const LanczosResult r = lanczos(product(hessian), hessian.size(), lanczos_options);
   Spectrum s;
+  s.of = std::move(of);
+  s.loss = std::move(loss);
   s.size = hessian.size();
   s.decay = decay;
   s.asked = std::min(o.count, s.size);
@@ -100,7 +104,9 @@ HessianPoint measure_spectra(FrozenSearch& search,
   }
   if (o.alpha) {
     tell(fmt::format("epoch {}: alphas", point.epoch));
-    point.spectra.push_back(measure(state.arch.alphas(),
+    point.spectra.push_back(measure("alpha",
+                                    "search loss",
+                                    state.arch.alphas(),
                                     validation,
                                     o.decay ? c.alpha_weight_decay : 0,
                                     o,
@@ -109,12 +115,12 @@ HessianPoint measure_spectra(FrozenSearch& search,
                                     [&](const std::vector<nas::Batch>& batches) {
                                       return nas::alpha_hessian(state, batches, search.step());
                                     }));
-    point.spectra.back().of = "alpha";
-    point.spectra.back().loss = "search loss";
   }
   if (o.weights) {
     tell(fmt::format("epoch {}: weights", point.epoch));
-    point.spectra.push_back(measure(state.network.weights(),
+    point.spectra.push_back(measure("weights",
+                                    "train loss",
+                                    state.network.weights(),
                                     train,
                                     o.decay ? c.weight_decay : 0,
                                     o,
@@ -123,8 +129,6 @@ HessianPoint measure_spectra(FrozenSearch& search,
                                     [&](const std::vector<nas::Batch>& batches) {
                                       return nas::weight_hessian(state, batches, search.step());
                                     }));
-    point.spectra.back().of = "weights";
-    point.spectra.back().loss = "train loss";
   }
   return point;
 }

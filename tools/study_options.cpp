@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "tools/command_line.h"
 #include "tools/exit_code.h"
 
 namespace oche::tools {
@@ -36,15 +37,14 @@ void add_study_options(CLI::App& command, StudyOptions& o) {
   const char* what = "What is studied";
   const auto option =
       [&](const char* name, auto& value, const char* placeholder, const std::string& help) {
-        return command.add_option(name, value, help)->option_text(placeholder)->group(what);
+        return add_value_option(command, what, name, value, placeholder, help);
       };
   command.add_option("PATH", o.path, "a checkpoint, or a run directory")->check(CLI::ExistingPath);
   option("--state", o.state, "FILE", "a state that benchmarks/peers wrote, with its two batches")
       ->check(CLI::ExistingFile);
-  option("--epochs", o.epochs, "LIST", "of a run, after these epochs [all that were kept]")
-      ->delimiter(',')
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  may_repeat(
+      option("--epochs", o.epochs, "LIST", "of a run, after these epochs [all that were kept]")
+          ->delimiter(','));
   option("--batches", o.batches, "N", "batches of each half [1]")->check(CLI::Range(1, 100000));
   option("--batch", o.batch, "N", "images of a batch [the run's]")->check(CLI::Range(1, 1000000));
   option("--dtype", o.dtype, "TYPE", "f32 or f64 [the run's]; weights are converted")

@@ -70,3 +70,7 @@ fails(2 "dense solution: [0-9]+ unknowns; expected at most 4096" gradient-error 
       --dtype f64 --estimators first-order --no-fuse)
 file(WRITE ${WORK}/broken.safetensors "no")
 fails(6 "broken.safetensors" gradient-error --state broken.safetensors)
+
+# A reference that was not reached is none.
+oche(7 gradient-error --problem toy --inner-optimum --reference minres --estimators first-order)
+expect_match("${err}" "oche: minres: no reference: the residual is 0[.][0-9]+ [^\n]+ over 0.0001")

@@ -27,11 +27,12 @@ inline nas::Batch random_batch(int64_t n,
   return random_batch({n, size, size, 3}, seed, dtype);
 }
 
-// Every bit that a step may change.
-inline std::vector<std::vector<float>> snapshot(nas::SearchState& s) {
-  std::vector<std::vector<float>> all{{static_cast<float>(s.adam.steps())}};
+// Every bit that a step may change; of f32 as of f64.
+using Snapshot = std::vector<std::vector<double>>;
+inline Snapshot snapshot(nas::SearchState& s) {
+  Snapshot all{{static_cast<double>(s.adam.steps())}};
   const auto add = [&](const Tensor& t) {
-    all.push_back(cast(t.detach(), DType::kFloat32).to_vector<float>());
+    all.push_back(cast(t.detach(), DType::kFloat64).to_vector<double>());
   };
   for (const auto& [name, p] : s.network.named_parameters()) add(p->value);
   for (const auto& b : s.network.named_buffers()) add(b.tensor);
