@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 
 #include "engine/linear_solve.h"
@@ -59,20 +60,39 @@ Hypergradient exact_unrolled(const Bilevel& p, const InnerStep& s, const Estimat
 }
 
 Hypergradient finite_difference(const Bilevel& p, const InnerStep& s, const EstimatorNumbers& n) {
-  const ArchGradientOptions options{.radius = positive(n, "radius"),
-                                    .relative = whole(n, "relative", 0) != 0,
-                                    .points = whole(n, "points", 1)};
-  Hypergradient h =
-      by("finite-difference", options, p, s, 2 + std::max<int64_t>(2, options.points));
+  ArchGradientOptions options{.radius = positive(n, "radius"),
+                              .relative = whole(n, "relative", 0) != 0,
+                              .points = whole(n, "points", 1)};
+  const auto at_radius = [&] {
+    return by("finite-difference", options, p, s, 2 + std::max<int64_t>(2, options.points));
+  };
   // Below this the probe is lost in the rounding of the weights.
-  const Vector w = flatten(p.weights.tensors());
-  const double size = norm(w);
+  const double size = norm(flatten(p.weights.tensors()));
   const double unit = p.weights[0].value.dtype() == DType::kFloat64 ? 0x1p-53 : 0x1p-24;
   const double length = options.relative ? options.radius * size : options.radius;
+  Hypergradient best = at_radius();
   if (length < unit * size)
-    h.fault = fmt::format(
+    best.fault = fmt::format(
         "below rounding: a probe of length {:.3g} beside weights of length {:.3g}", length, size);
-  return h;
+  // Twice as long each time. Rounding falls and truncation grows with the radius, and what kinks
+  // throw in falls with the number of them: where the estimate moves least, none of them is large.
+  Vector last = flatten(best.gradients);
+  int64_t passes = best.passes;
+  double least = std::numeric_limits<double>::infinity();
+  for (int64_t i = 0; i < whole(n, "doublings", 0); ++i) {
+    options.radius *= 2;
+    Hypergradient next = at_radius();
+    passes += next.passes;
+    Vector here = flatten(next.gradients);
+    add(last, -1, here);
+    if (const double move = norm(last); move < least) {
+      least = move;
+      best = std::move(next);
+    }
+    last = std::move(here);
+  }
+  best.passes = passes;
+  return best;
 }
 
 Hypergradient unrolled(const Bilevel& p, const InnerStep& s, const EstimatorNumbers& n) {
@@ -236,7 +256,8 @@ const std::vector<Estimator>& table() {
        false,
        {{"radius", 0.01, "of the probe, over |v|"},
         {"relative", 0, "1: the radius counts in lengths of w"},
-        {"points", 2, "1 one-sided, 2 central, 4 central of fourth order"}},
+        {"points", 2, "1 one-sided, 2 central, 4 central of fourth order"},
+        {"doublings", 0, "radii beyond it; taken is the one that changes the estimate least"}},
        finite_difference},
       {"exact-unrolled",
        "one step ahead, with the exact mixed product",

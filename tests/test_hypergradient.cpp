@@ -5,10 +5,12 @@
 #include "engine/autograd.h"
 #include "engine/flat.h"
 #include "engine/ops.h"
+#include "nas/curvature.h"
 #include "nas/hypergradient.h"
 #include "nas/toy_problems.h"
 #include "nas/unroll.h"
 #include "tests/support/catch.h"
+#include "tests/support/step.h"
 #include "tests/support/toys.h"
 
 namespace oche::nas {
@@ -161,6 +163,12 @@ TEST_CASE("finite differences approach the exact product until rounding") {
   CHECK(error(0.02, 1) / error(0.01, 1) == Approx(2).epsilon(0.05));  // O(R)
   CHECK(error(0.1, 4) / error(0.05, 4) == Approx(16).epsilon(0.1));   // O(R^4)
   CHECK(error(1e-12, 2) > error(1e-4, 2));                            // rounding
+  // A radius chosen by the estimates themselves comes near the best of those it tried.
+  const Vector chosen = estimate(toy, "finite-difference", {{"radius", 1e-9}, {"doublings", 30}});
+  double best = 1;
+  for (int i = 0; i <= 30; ++i) best = std::min(best, error(std::ldexp(1e-9, i), 2));
+  CHECK(distance(chosen, exact) < 10 * best);
+  CHECK(10 * best < 0.01 * error(1e-9, 2));
   // A radius in lengths of the weights is the same radius, counted otherwise.
   const double size = norm(flatten(toy.bilevel.weights.tensors()));
   CHECK(distance(estimate(toy, "finite-difference", {{"radius", 0.01}, {"relative", 1}}),
@@ -172,6 +180,25 @@ TEST_CASE("T plain steps from a constant optimum are a series of T terms") {
   for (const double steps : {1., 4., 9.}) {
     CHECK(distance(estimate(toy, "unrolled", {{"steps", steps}}),
                    estimate(toy, "neumann", {{"terms", steps - 1}})) < 1e-12);
+  }
+}
+
+TEST_CASE("K iterations of the adjoint's fixed point are a series that runs to K - 1") {
+  const ToyProblem toy = make_toy_problem("toy");
+  const Bilevel& p = toy.bilevel;
+  const double rate = 0.3;
+  const std::vector<Tensor> w = detached_leaves(p.weights.tensors());
+  const ValidationGradient at = validation_gradient(p, w);
+  const Curvature curvature(p, w, toy.step.weight_decay);
+  const Vector v = flatten(at.v);
+  Vector u(v.size(), 0);
+  for (int k = 1; k <= 5; ++k) {  // u <- (I - rate H) u + rate v
+    const Vector h = curvature.hessian(u);
+    add(u, -rate, h);
+    add(u, rate, v);
+    Vector g = flatten(at.direct);
+    add(g, -1, flatten(curvature.mixed(unflatten(u, w))));
+    CHECK(distance(estimate(toy, "neumann", {{"rate", rate}, {"terms", k - 1}}), g) < 1e-12);
   }
 }
 
@@ -235,6 +262,28 @@ TEST_CASE("no estimator changes a weight, an alpha or a gradient by a bit") {
     look();
     CHECK(places == where);
     CHECK(values == before);
+  }
+}
+
+TEST_CASE("no estimator changes what a search has learned by a bit") {
+  SearchConfig c;
+  c.layers = 3;
+  c.channels = 2;
+  c.steps = c.multiplier = 1;
+  SearchState state(c, 3, 10);
+  const auto batch = [](uint64_t seed) { return test::random_batch(4, 8, seed); };
+  for (int64_t i = 0; i < 2; ++i) state.step(batch(2 * i), batch(2 * i + 1), 0.025, i);
+  const Bilevel problem = state.bilevel(batch(4), batch(5), 2);
+  const InnerStep step = state.inner_step(0.025);
+  const test::Snapshot before = test::snapshot(state);
+  for (const Estimator& e : estimators()) {
+    if (e.reference) continue;  // too many weights
+    CAPTURE(e.name);
+    EstimatorNumbers few = e.defaults();
+    for (const char* name : {"steps", "last", "terms", "iterations", "samples", "doublings"})
+      if (few.contains(name)) few.at(name) = 1;
+    CHECK(norm(flatten(e.estimate(problem, step, few).gradients)) > 0);
+    CHECK(test::snapshot(state) == before);
   }
 }
 
