@@ -4,23 +4,28 @@
     benchmarks/gradient_study.py --out build/study -- --dataset cifar10 --data data --layers 5 --channels 8 --batch 16 \\
         --train-size 1600 --epochs 20
     benchmarks/gradient_study.py --out build/study --table                     # of what is there so far
+    benchmarks/gradient_study.py --out build/study --picture study.svg         # likewise; needs matplotlib
 
 Behind `--` stand options of `oche search`. For each method and seed a search is run, which keeps its first, middle and last
-checkpoint. At each of them all estimators are held against the exact gradient of one step and against differentiating
-through many steps, the radius of DARTS' finite difference is swept in both precisions, and the largest eigenvalues of both
-Hessians are measured. What has been done is not done again, so the same command goes on where it was cut short.
+checkpoint. At each of them all estimators that a network of this size affords are held against the exact gradient of one
+step and against differentiating through many steps, the radius of DARTS' finite difference is swept in both precisions and
+without the kinks of relu, and the largest eigenvalues of both Hessians are measured. What has been done is not done again,
+so the same command goes on where it was cut short.
 """
 import argparse
+import collections
 import concurrent.futures
 import csv
+import functools
 import json
 import pathlib
 import statistics
 import subprocess
 import sys
 
-RADII = "1e-6,1e-5,1e-4,1e-3,3e-3,1e-2,3e-2,1e-1,3e-1,1"
+RADII = "1e-6,1e-5,1e-4,1e-3,3e-3,1e-2,3e-2,1e-1,3e-1,1,3"
 CHEAP = "first-order,finite-difference,exact-unrolled,neumann,identity,amended"
+LONG = CHEAP + ",truncated,cg,minres,nystrom,zero-order"
 FAULTS = 7  # exit code of a document with rows that are none
 
 
@@ -46,21 +51,34 @@ def study(a, method, seed):
             ["--method", method, *a.options, "--seed", seed, "--out", run, "--force"]
         oche(a, "search", *start, "--quiet")
     for name, arguments in documents(a):
-        measured(a, a.out / f"{method}-{seed}-{name}.json", arguments[0], run, *arguments[1:])
+        measured(a, a.out / f"{method}-{seed}-{name}.json", arguments[0], run, "--epochs", three_epochs(run), *arguments[1:])
+
+
+def three_epochs(run):
+    """The first, the middle and the last of those whose checkpoints a run has kept."""
+    kept = sorted(int(file.stem.split("-")[1]) for file in (run / "ckpt").glob("epoch-*.safetensors"))
+    middle = min(kept, key=lambda epoch: abs(epoch - kept[-1] / 2))
+    return ",".join(str(epoch) for epoch in sorted({kept[0], middle, kept[-1]}))
 
 
 def documents(a):
     """(name, command) of what is measured at the checkpoints of a run."""
+    one_step = ["gradient-error", "--reference", "exact-unrolled", "--estimators"]
+    radii = [*one_step, "finite-difference", "--sweep", f"radius={RADII}"]
+    long = ["gradient-error", "--reference", "unrolled", "--set", f"unrolled.steps={a.steps}", "--estimators"]
+    numbers = {"truncated.steps": a.steps, "neumann.terms": a.products, "minres.iterations": a.products,
+               "nystrom.iterations": a.products, "zero-order.steps": a.steps, "zero-order.samples": 4}
     pairs = ["--batches", a.pairs]
-    sweep = ["--estimators", "finite-difference", "--reference", "exact-unrolled", "--sweep", f"radius={RADII}"]
-    return [("one-step", ["gradient-error", "--estimators", CHEAP, "--reference", "exact-unrolled", *pairs]),
-            ("unrolled", ["gradient-error", "--estimators", CHEAP + ",truncated", "--reference", "unrolled",
-                          "--set", f"unrolled.steps={a.steps}", "--set", f"truncated.steps={a.steps}", *pairs]),
-            ("radius-f32", ["gradient-error", *sweep, "--dtype", "f32"]),
-            ("radius-f64", ["gradient-error", *sweep, "--dtype", "f64"]),
-            ("points", ["gradient-error", "--estimators", "finite-difference", "--reference", "exact-unrolled",
-                        "--sweep", "points=1,2,4", *pairs]),
-            ("hessian", ["hessian", "--batches", a.pairs])]
+    every = [("one-step", [*one_step, CHEAP, *pairs]),
+             ("points", [*one_step, "finite-difference", "--sweep", "points=1,2,4", *pairs]),
+             ("chosen", [*one_step, "finite-difference", "--set", "finite-difference.doublings=8", *pairs]),
+             ("unrolled", [*long, LONG, *(o for key, value in numbers.items() for o in ("--set", f"{key}={value}"))]),
+             ("horizon", [*long, "unrolled", "--sweep", "T=1,2,5,10"]),
+             ("radius-f32", [*radii, "--dtype", "f32"]),
+             ("radius-f64", [*radii, "--dtype", "f64"]),
+             ("radius-smooth", [*radii, "--dtype", "f64", "--smooth", "10"]),
+             ("hessian", ["hessian", *pairs])]
+    return [(name, command) for name, command in every if not a.only or name in a.only]
 
 
 def read(a, method, seed, name):
@@ -68,36 +86,46 @@ def read(a, method, seed, name):
     return json.loads(path.read_text())["points"] if path.exists() else []
 
 
-def show(x, text="{:.3f}"):
-    return "-" if x is None else text.format(x)
+def gaps(a, method, seed):
+    """{epoch: discretisation gap} of a search."""
+    path = a.out / f"{method}-{seed}" / "metrics.csv"
+    if not path.exists():
+        return {}
+    with open(path, newline="") as file:
+        return {int(r["epoch"]): float(r["discretisation_gap"]) for r in csv.DictReader(file)}
+
+
+def runs(a):
+    return [(method, seed) for method in a.methods for seed in a.seeds]
+
+
+def mean(values, text):
+    found = [v for v in values if v is not None]
+    return text.format(statistics.mean(found)) if found else "-"
 
 
 def table(a):
-    for method in a.methods:
-        for seed in a.seeds:
-            for name in ("one-step", "unrolled", "points"):
-                for point in read(a, method, seed, name):
-                    print(f"\n{method}, seed {seed}, {name}, epoch {point['epoch']}, {point['pairs']} pairs")
-                    print("| estimator | cosine | +- | relative error | arg-max | genotype | bias of skip |\n|---|---|---|---|---|---|---|")
-                    for row in point["rows"]:
-                        skip = [g["bias"] for g in row["groups"] if g["group"] == "skip_connect"]
-                        print(f"| `{row['label']}`{' !' if row['fault'] else ''} | {show(row['cosine']['mean'])} | "
-                              f"{show(row['cosine']['deviation'])} | {show(row['error']['mean'])} | {show(row['argmax'])} | "
-                              f"{show(row['genotype'])} | {show(skip[0] if skip else None, '{:+.3f}')} |")
-            for dtype in ("f32", "f64"):
-                for point in read(a, method, seed, f"radius-{dtype}"):
-                    errors = [f"{r['sweep']['value']:g}: {show(r['error']['mean'], '{:.2e}')}" for r in point["rows"]
-                              if "sweep" in r]
-                    print(f"\n{method}, seed {seed}, {dtype}, epoch {point['epoch']}, error by radius: " + ", ".join(errors))
-            gaps = {}
-            if (a.out / f"{method}-{seed}" / "metrics.csv").exists():
-                with open(a.out / f"{method}-{seed}" / "metrics.csv", newline="") as file:
-                    gaps = {int(r["epoch"]): float(r["discretisation_gap"]) for r in csv.DictReader(file)}
-            for point in read(a, method, seed, "hessian"):
-                values = {s["of"]: f"{s['values'][0]:.4g} (each batch: {statistics.mean(s['each_batch'] or s['values']):.4g})"
-                          for s in point["spectra"]}
-                print(f"\n{method}, seed {seed}, epoch {point['epoch']}, largest eigenvalues: {values}, "
-                      f"discretisation gap {show(gaps.get(point['epoch']))}")
+    """Means over all methods and seeds, at the start, the middle and the end of the searches."""
+    for name, _ in documents(a):
+        rows = collections.defaultdict(lambda: ([], [], []))
+        for run in runs(a):
+            for place, point in enumerate(read(a, *run, name)):
+                for row in point.get("rows", []):
+                    if not row["reference"]:
+                        rows[row["label"]][place].append(row)
+        if rows:
+            print(f"\n{name}: cosine, (relative error), bias of skip\n\n| | start | middle | end |\n|---|---|---|---|")
+        for label, places in rows.items():
+            cells = [" ".join((mean([r["cosine"]["mean"] for r in found], "{:.3f}"), mean([r["error"]["mean"] for r in found], "({:.2g})"),
+                               mean([g["bias"] for r in found for g in r["groups"] if g["group"] == "skip_connect"], "{:+.2f}"),
+                               "!" * any(r["fault"] for r in found))).strip() for found in places]
+            print(f"| `{label}` | " + " | ".join(cells) + " |")
+    for run in runs(a):
+        gap = gaps(a, *run)
+        for point in read(a, *run, "hessian"):
+            values = {s["of"]: f"{s['values'][0]:.4g}" for s in point["spectra"]}
+            print(f"\n{run[0]}, seed {run[1]}, epoch {point['epoch']}: largest eigenvalues {values}, "
+                  f"discretisation gap {mean([gap.get(point['epoch'])], '{:.3f}')}")
 
 
 def main():
@@ -108,16 +136,22 @@ def main():
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--pairs", type=int, default=4, help="of batches, at each checkpoint")
     parser.add_argument("--steps", type=int, default=20, help="that the long reference differentiates through")
+    parser.add_argument("--products", type=int, default=10, help="of Hessian and vector, that a solver may take")
+    parser.add_argument("--only", nargs="+", metavar="DOCUMENT", help="of what is measured at a checkpoint")
     parser.add_argument("--threads", type=int, default=1, help="of each of two commands side by side")
+    parser.add_argument("--picture", type=pathlib.Path, metavar="FILE", help="draw what is there; run nothing")
     parser.add_argument("--table", action="store_true", help="run nothing")
     own, options = (sys.argv[1:sys.argv.index("--")], sys.argv[sys.argv.index("--") + 1:]) if "--" in sys.argv \
         else (sys.argv[1:], [])
     a = parser.parse_args(own)
     a.options = options
     a.out.mkdir(parents=True, exist_ok=True)
+    if a.picture:
+        import gradient_picture
+        return gradient_picture.draw(a.picture, runs(a), functools.partial(read, a), functools.partial(gaps, a))
     if not a.table:
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            jobs = {(m, s): pool.submit(study, a, m, s) for m in a.methods for s in a.seeds}
+            jobs = {run: pool.submit(study, a, *run) for run in runs(a)}
             for (method, seed), job in jobs.items():
                 if error := job.exception():
                     print(f"{method}, seed {seed}: {error}", file=sys.stderr, flush=True)
