@@ -102,6 +102,7 @@ class FiniteDifference final : public ArchGradient {
           fmt::format("finite-difference: radius {}; expected a positive number", radius_));
   }
   std::string_view name() const override { return "finite-difference"; }
+  bool looks_ahead() const override { return true; }
   ArchGradientResult compute(const Bilevel& p, const InnerStep& s) const override {
     const ValidationGradient ahead = look_ahead(p, s);
     const Label label("probe", ProfileKind::kPhase);
@@ -162,6 +163,7 @@ class FiniteDifference final : public ArchGradient {
 class ExactUnrolled final : public ArchGradient {
  public:
   std::string_view name() const override { return "exact-unrolled"; }
+  bool looks_ahead() const override { return true; }
   ArchGradientResult compute(const Bilevel& p, const InnerStep& s) const override {
     const ValidationGradient ahead = look_ahead(p, s);
     const Label label("mixed product", ProfileKind::kPhase);

@@ -55,6 +55,8 @@ class ArchGradient {
   virtual std::string_view name() const = 0;
   // Leaves weights, alphas, statistics and their gradients as they were, to the bit.
   virtual ArchGradientResult compute(const Bilevel& problem, const InnerStep& step) const = 0;
+  // At weights that a step has moved, by a derivative along them.
+  virtual bool looks_ahead() const { return false; }
   // The alphas follow the train loss, so one pass gives their gradient and that of the weights.
   virtual bool joint() const { return false; }
 };

@@ -97,6 +97,21 @@ class Threshold final : public Top2 {
   double threshold_;
 };
 
+// The best of each edge; of those that score the same the last (as in the code of P-DARTS, which
+// drops the first).
+std::vector<Choice> last_best_of_edges(const std::vector<Choice>& choices) {
+  std::vector<Choice> best;
+  for (const Choice& c : choices) {
+    const auto known = std::ranges::find(best, c.from, &Choice::from);
+    if (known == best.end()) {
+      best.push_back(c);
+    } else if (c.score == known->score) {
+      *known = c;
+    }
+  }
+  return best;
+}
+
 class Progressive final : public Decision {
  public:
   explicit Progressive(int64_t skips) : skips_(skips) {}
@@ -104,7 +119,7 @@ class Progressive final : public Decision {
 
  private:
   std::vector<Choice> choose(const std::vector<Choice>& all) const override {
-    std::vector<Choice> best = best_of_edges(without_none(all));
+    std::vector<Choice> best = last_best_of_edges(without_none(all));
     const auto later = [](const Choice& a, const Choice& b) {
       return a.score != b.score ? a.score > b.score : a.from > b.from;
     };
@@ -159,10 +174,14 @@ constexpr Row kRows[] = {
 };
 constexpr auto kNames = names_of(kRows);
 
-Mixture discrete_mixture(const CellGenotype& cell, const CellSpace& space, DType dtype) {
+Mixture discrete_mixture(const CellGenotype& cell,
+                         const CellSpace& space,
+                         DType dtype,
+                         bool bypasses) {
   const int64_t columns = space.columns();
   std::vector<double> weights(space.rows() * columns, 0);
   std::vector<bool> run(weights.size(), false);
+  std::vector<double> edges(space.rows(), 0);
   for (const GenotypeEdge& e : cell.edges) {
     const auto edge = std::ranges::find_if(
         space.edges, [&](const SpaceEdge& s) { return s.from == e.from && s.to == e.to; });
@@ -174,12 +193,15 @@ Mixture discrete_mixture(const CellGenotype& cell, const CellSpace& space, DType
           "genotype edge ({}, {} -> {}) is not in this search space", e.op, e.from, e.to));
     }
     if (e.op == kNone) continue;
-    const int64_t place = (edge - space.edges.begin()) * columns + column;
+    const int64_t row = edge - space.edges.begin(), place = row * columns + column;
     weights[place] = 1;
     run[place] = true;
+    edges[row] = 1;
   }
   if (weights.empty()) return {};
-  return {cast(Tensor::from(weights, {space.rows(), columns}), dtype), run};
+  Mixture mixture{cast(Tensor::from(weights, {space.rows(), columns}), dtype), run};
+  if (bypasses) mixture.edge_weights = cast(Tensor::from(edges, {space.rows()}), dtype);
+  return mixture;
 }
 
 }  // namespace
@@ -256,9 +278,12 @@ Genotype derive(const Decision& decision,
           .reduce = cell(alphas.reduce, alphas.reduce_edges, space.reduce, CellType::kReduce)};
 }
 
-CellMixtures discrete_mixtures(const Genotype& genotype, const Space& space, DType dtype) {
-  return {discrete_mixture(genotype.normal, space.normal, dtype),
-          discrete_mixture(genotype.reduce, space.reduce, dtype)};
+CellMixtures discrete_mixtures(const Genotype& genotype,
+                               const Space& space,
+                               DType dtype,
+                               bool bypasses) {
+  return {discrete_mixture(genotype.normal, space.normal, dtype, bypasses),
+          discrete_mixture(genotype.reduce, space.reduce, dtype, bypasses)};
 }
 
 }  // namespace oche::nas

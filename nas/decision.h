@@ -60,10 +60,9 @@ struct DecisionOptions {
 //               go, and with them what they alone led to; nothing may be left (Fair DARTS,
 //               arXiv:1911.12126, as in its code)
 //   progressive of each node's edges the two best, in order of their predecessors, each with its
-//   best
-//               candidate; of edges that score the same the later one. While a normal cell has more
-//               than options.skips skip connections, the one that scores least is taken for 0, and
-//               all is decided anew (P-DARTS, arXiv:1904.12760, as in its code)
+//               best candidate; of what scores the same the later edge, the last candidate. While a
+//               normal cell has more than options.skips skip connections, the one that scores least
+//               is taken for 0, and all is decided anew (P-DARTS, arXiv:1904.12760, as in its code)
 // `none` is kept by no rule, and competes in all-edges alone. Throws std::invalid_argument for
 // another name, naming them, and for options out of range.
 std::unique_ptr<Decision> make_decision(std::string_view name, const DecisionOptions& options = {});
@@ -83,7 +82,11 @@ Genotype derive(const Decision& decision,
                 const Space& space,
                 int64_t multiplier);
 
-// Weight 1 for what the genotype kept; nothing else is run.
-CellMixtures discrete_mixtures(const Genotype& genotype, const Space& space, DType dtype);
+// Weight 1 for what the genotype kept; nothing else is run. With partial channels an edge
+// `bypasses` some whatever its candidates: then an edge of which nothing was kept has the factor 0.
+CellMixtures discrete_mixtures(const Genotype& genotype,
+                               const Space& space,
+                               DType dtype,
+                               bool bypasses = false);
 
 }  // namespace oche::nas

@@ -45,6 +45,7 @@ class Sigmoid final : public Relaxation {
 class GumbelSoft : public Relaxation {
  public:
   std::string_view name() const override { return "gumbel-soft"; }
+  bool has_temperature() const override { return true; }
   Mixture mix(const Tensor& alpha, const MixtureInput& in) const override {
     return {gumbel_softmax(alpha, gumbel_noise(alpha, in.noise), in.temperature), all_of(alpha)};
   }

@@ -39,6 +39,8 @@ class Relaxation {
   virtual bool simplex_rows() const { return true; }
   // Weights that are not what the gradient goes through: that is nobody's derivative, and has none.
   virtual bool straight_through() const { return false; }
+  // MixtureInput::temperature counts.
+  virtual bool has_temperature() const { return false; }
   // The mask is drawn anew in each pass, on the host.
   virtual bool draws_mask() const { return false; }
 };

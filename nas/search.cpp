@@ -39,17 +39,6 @@ std::vector<int64_t> first(const std::vector<int64_t>& images, int64_t count) {
   return {images.begin(), images.begin() + std::min<std::ptrdiff_t>(count, std::ssize(images))};
 }
 
-// From `first` in epoch 0 to `last` in the last one.
-double linear(double first, double last, int64_t epoch, int64_t epochs) {
-  if (epochs == 1) return first;
-  return first + (last - first) * static_cast<double>(epoch) / static_cast<double>(epochs - 1);
-}
-
-// From `first` in epoch 0 towards `end`, where the epoch behind the last one would be.
-double towards(double first, double end, int64_t epoch, int64_t epochs) {
-  return first + (end - first) * static_cast<double>(epoch) / static_cast<double>(epochs);
-}
-
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
@@ -117,12 +106,11 @@ void Search::set_epoch() {
   // After the last one what it had still holds.
   const int64_t next = stopped_.ending ? progress_.epochs - 1 : progress_.epochs;
   const int64_t epoch = std::min(next - stage_ * c.epochs, c.epochs - 1);
-  state_->rest_alphas(epoch < c.alpha_from);
-  state_->set_temperature(linear(c.temperature, c.temperature_end, epoch, c.epochs));
-  state_->set_radius(towards(c.perturb_radius, c.perturb_radius_end, epoch, c.epochs));
-  state_->set_edge_rates({.skip_dropout = skip_dropout_at(c, epoch),
-                          .op_dropout = c.op_dropout,
-                          .drop_path = c.drop_path});
+  const EpochNumbers now = epoch_numbers(c, epoch);
+  state_->rest_alphas(now.alphas_rest);
+  state_->set_temperature(now.temperature);
+  state_->set_radius(now.perturb_radius);
+  state_->set_edge_rates(now.rates);
 }
 
 int64_t Search::steps_per_epoch() const {
@@ -192,8 +180,7 @@ SearchResult Search::run(SearchObserver& observer) {
   if (finished) {
     result.train_accuracy = accuracy(train_images_, state_->mixtures(last_pass()));
     result.search_accuracy = accuracy(search_images_, state_->mixtures(last_pass()));
-    result.discrete_accuracy =
-        accuracy(search_images_, discrete_mixtures(result.genotype, state_->space, config_.dtype));
+    result.discrete_accuracy = accuracy(search_images_, discrete_mixtures(result.genotype));
   }
   return result;
 }
@@ -242,8 +229,7 @@ bool Search::run_epoch(SearchObserver& observer) {
   const std::vector<int64_t> subset = first(search_images_, kSubset);
   report.train_accuracy = accuracy(first(train_images_, kSubset), state_->mixtures(last_pass()));
   report.search_accuracy = accuracy(subset, state_->mixtures(last_pass()));
-  report.discrete_accuracy =
-      accuracy(subset, discrete_mixtures(report.genotype, state_->space, config_.dtype));
+  report.discrete_accuracy = accuracy(subset, discrete_mixtures(report.genotype));
   ask_stop(report);
   report.seconds = seconds();
   p = {.epochs = epoch + 1, .steps = p.steps};
@@ -251,7 +237,13 @@ bool Search::run_epoch(SearchObserver& observer) {
   return true;
 }
 
+CellMixtures Search::discrete_mixtures(const Genotype& genotype) const {
+  return nas::discrete_mixtures(genotype, state_->space, config_.dtype, config_.channel_share > 1);
+}
+
+// Epochs in which the alphas rest say nothing of them.
 void Search::ask_stop(EpochReport& report) {
+  if (report.epoch < config_.alpha_from) return;
   stopped_.ending = stopped_.stop->after_epoch({.epoch = report.epoch,
                                                 .epochs = config_.epochs,
                                                 .genotype = report.genotype,

@@ -102,6 +102,7 @@ class Search {
 
  private:
   void next_stage();
+  CellMixtures discrete_mixtures(const Genotype& genotype) const;
   void ask_stop(EpochReport& report);
   double largest_eigenvalue();
   // Whatever moves with the epoch.

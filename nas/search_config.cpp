@@ -69,6 +69,12 @@ void require_perturbation(const SearchConfig& c) {
                       c.gradient));
 }
 
+bool has_ranks(const CellSpace& cell) {
+  return std::ranges::any_of(cell.edges, [](const SpaceEdge& e) {
+    return std::ranges::count_if(e.candidates, is_ranked) > 1;
+  });
+}
+
 void require_stop(const SearchConfig& c) {
   const std::unique_ptr<Stop> stop = make_stop(c.stop, stop_options(c));
   require(!stop->measures() || !make_relaxation(c.relaxation)->straight_through(),
@@ -86,6 +92,10 @@ void require_stop(const SearchConfig& c) {
           "stop",
           c.stop,
           fmt::format("another one in {}, which has no skip_connect", c.space));
+  require(c.stop != "rank-stable" || has_ranks(space.normal) || has_ranks(space.reduce),
+          "stop",
+          c.stop,
+          fmt::format("another one in {}, where no edge has two convolutions to rank", c.space));
 }
 
 void require_edges(const SearchConfig& c, const Space& space) {
@@ -112,6 +122,10 @@ void require_edges(const SearchConfig& c, const Space& space) {
           "set edge.skip-dropout-curve",
           c.skip_dropout_curve,
           "constant or p-darts");
+  require(c.drop_path_curve == "constant" || c.drop_path_curve == "linear",
+          "set edge.drop-path-curve",
+          c.drop_path_curve,
+          "constant or linear");
   require(c.skip_dropout == 0 || space.has(kSkipConnect),
           "set edge.skip-dropout",
           c.skip_dropout,
@@ -161,7 +175,7 @@ void validate(const SearchConfig& c) {
           c.temperature_end,
           "a positive number");
   if (make_relaxation(c.relaxation)->straight_through()) {
-    require(c.gradient == "first-order",
+    require(!make_arch_gradient(c.gradient)->looks_ahead(),
             "gradient",
             c.gradient,
             fmt::format("first-order with {}: the gradient of straight-through weights is nobody's "
@@ -188,7 +202,8 @@ void validate(const SearchConfig& c) {
   }
   require_perturbation(c);
   require_regulariser(c, space);
-  require_edges(c, space);
+  for (int64_t stage = 0; stage < stage_count(c); ++stage)
+    require_edges(stage_config(c, stage), space);
   require_stop(c);
   require(c.radius > 0, "set gradient.radius", c.radius, "a positive number");
   make_decision(c.decision, {.threshold = c.threshold, .skips = c.skips});
@@ -209,7 +224,7 @@ StopOptions stop_options(const SearchConfig& c) {
           .window = c.stop_window,
           .lag = c.stop_lag,
           .factor = c.stop_factor,
-          .first = c.stop_first};
+          .first = std::max(c.stop_first, c.alpha_from)};
 }
 
 Precision precision_of(const SearchConfig& c) {

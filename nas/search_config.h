@@ -62,6 +62,7 @@ struct SearchConfig {
   std::string edge_weights = "none";
   double skip_dropout = 0, op_dropout = 0, drop_path = 0;
   std::string skip_dropout_curve = "constant";  // or "p-darts", see stages.h
+  std::string drop_path_curve = "constant";     // or "linear", likewise
 
   // Architecture gradient.
   std::string gradient = "finite-difference";

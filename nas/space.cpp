@@ -30,7 +30,7 @@ constexpr std::string_view kS1Normal =
     "dil_conv_3x3 dil_conv_5x5";
 constexpr std::string_view kS1Reduce =
     "max_pool_3x3 avg_pool_3x3,max_pool_3x3 dil_conv_3x3,"
-    "max_pool_3x3 avg_pool_3x3,max_pool_3x3 dil_conv_3x3,skip_connect dil_conv_5x5,"
+    "max_pool_3x3 avg_pool_3x3,max_pool_3x3 avg_pool_3x3,skip_connect dil_conv_5x5,"
     "max_pool_3x3 avg_pool_3x3,max_pool_3x3 sep_conv_3x3,skip_connect dil_conv_3x3,skip_connect "
     "dil_conv_5x5,"
     "max_pool_3x3 avg_pool_3x3,max_pool_3x3 avg_pool_3x3,skip_connect dil_conv_5x5,skip_connect "

@@ -45,6 +45,24 @@ struct Lists {
   std::vector<double> skip_dropout;
 };
 
+// From `first` in epoch 0 to `last` in the last one.
+double linear(double first, double last, int64_t epoch, int64_t epochs) {
+  if (epochs == 1) return first;
+  return first + (last - first) * static_cast<double>(epoch) / static_cast<double>(epochs - 1);
+}
+
+// From `first` in epoch 0 towards `end`, where the epoch behind the last one would be.
+double towards(double first, double end, int64_t epoch, int64_t epochs) {
+  return first + (end - first) * static_cast<double>(epoch) / static_cast<double>(epochs);
+}
+
+double falling_dropout(const SearchConfig& c, int64_t epoch) {
+  const auto e = static_cast<double>(epoch), E = static_cast<double>(c.epochs);
+  return epoch < c.alpha_from
+             ? c.skip_dropout * (E - e - 1) / E
+             : c.skip_dropout * std::exp(-0.2 * (e - static_cast<double>(c.alpha_from)));
+}
+
 void require(bool holds, std::string_view setting, std::string_view value, std::string_view what) {
   if (holds) return;
   throw std::invalid_argument(
@@ -130,12 +148,16 @@ bool is_left_of(const Space& space, const Space& all, int64_t count) {
          within(space.normal, all.normal) && within(space.reduce, all.reduce);
 }
 
-double skip_dropout_at(const SearchConfig& c, int64_t epoch) {
-  if (c.skip_dropout_curve == "constant") return c.skip_dropout;
-  const auto e = static_cast<double>(epoch), E = static_cast<double>(c.epochs);
-  return epoch < c.alpha_from
-             ? c.skip_dropout * (E - e - 1) / E
-             : c.skip_dropout * std::exp(-0.2 * (e - static_cast<double>(c.alpha_from)));
+EpochNumbers epoch_numbers(const SearchConfig& c, int64_t epoch) {
+  return {.alphas_rest = epoch < c.alpha_from,
+          .temperature = linear(c.temperature, c.temperature_end, epoch, c.epochs),
+          .perturb_radius = towards(c.perturb_radius, c.perturb_radius_end, epoch, c.epochs),
+          .rates = {.skip_dropout = c.skip_dropout_curve == "constant" ? c.skip_dropout
+                                                                       : falling_dropout(c, epoch),
+                    .op_dropout = c.op_dropout,
+                    .drop_path = c.drop_path_curve == "constant"
+                                     ? c.drop_path
+                                     : linear(0, c.drop_path, epoch, c.epochs)}};
 }
 
 }  // namespace oche::nas

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "nas/edge.h"
 #include "nas/search_config.h"
 #include "nas/space.h"
 
@@ -27,9 +28,17 @@ CellSpace shrunk(const CellSpace& space, const EdgeRows& scores, int64_t count);
 // True iff `space` is `all` with `count` of the candidates on each edge.
 bool is_left_of(const Space& space, const Space& all, int64_t count);
 
-// The rate of skip dropout in epoch e of E: p0 (E - e - 1) / E while the alphas rest, and
-// p0 exp(-0.2 (e - alpha_from)) from then on (P-DARTS, as in its code), where the configuration
-// wants it to fall; else p0.
-double skip_dropout_at(const SearchConfig& stage, int64_t epoch);
+// What moves with the epochs of a stage, e of E from 0:
+//   temperature     evenly from first to last (GDAS, SNAS)
+//   perturb_radius  evenly, and would reach its end in epoch E (SmoothDARTS)
+//   skip dropout    as it is; with the curve p-darts p0 (E - e - 1) / E while the alphas rest, then
+//                   p0 exp(-0.2 (e - alpha_from)) (P-DARTS, as in its code)
+//   drop-path       as it is; with the curve linear p e / (E - 1) (RobustDARTS)
+struct EpochNumbers {
+  bool alphas_rest;
+  double temperature, perturb_radius;
+  EdgeRates rates;
+};
+EpochNumbers epoch_numbers(const SearchConfig& stage, int64_t epoch);
 
 }  // namespace oche::nas

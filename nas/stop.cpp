@@ -74,7 +74,7 @@ class RankStable final : public Stop {
     std::vector<int64_t> order = order_of(now.space.normal, now.normal);
     const std::vector<int64_t> reduce = order_of(now.space.reduce, now.reduce);
     order.insert(order.end(), reduce.begin(), reduce.end());
-    unchanged_ = order == order_ ? unchanged_ + 1 : 0;
+    unchanged_ = order_ && order == *order_ ? unchanged_ + 1 : 0;
     order_ = std::move(order);
     if (unchanged_ < patience_) return std::nullopt;
     return Ending{
@@ -82,10 +82,15 @@ class RankStable final : public Stop {
         now.genotype,
         fmt::format("the order of the convolutions has not changed for {} epochs", unchanged_)};
   }
-  json state() const override { return {{"order", order_}, {"unchanged", unchanged_}}; }
+  int64_t earliest(int64_t alpha_from) const override { return alpha_from + patience_; }
+  json state() const override {
+    return {{"order", order_ ? json(*order_) : json()}, {"unchanged", unchanged_}};
+  }
   void restore(const json& state) override {
     read_state(name(), [&] {
-      order_ = state.at("order").get<std::vector<int64_t>>();
+      order_.reset();
+      if (const json& order = state.at("order"); !order.is_null())
+        order_ = order.get<std::vector<int64_t>>();
       unchanged_ = state.at("unchanged").get<int64_t>();
     });
   }
@@ -98,8 +103,7 @@ class RankStable final : public Stop {
       const auto begin = std::ssize(order);
       const std::vector<double>& row = scores[e];
       for (int64_t k = 0; k < space.columns(); ++k) {
-        const std::string& name = space.edges[e].candidates[k];
-        if (name.starts_with("sep_conv") || name.starts_with("dil_conv")) order.push_back(k);
+        if (is_ranked(space.edges[e].candidates[k])) order.push_back(k);
       }
       std::stable_sort(order.begin() + begin, order.end(), [&](int64_t a, int64_t b) {
         return row[a] > row[b];
@@ -109,7 +113,7 @@ class RankStable final : public Stop {
   }
 
   int64_t patience_, unchanged_ = 0;
-  std::vector<int64_t> order_;
+  std::optional<std::vector<int64_t>> order_;  // of the epoch before
 };
 
 class AlphaEigenvalue final : public Stop {
@@ -117,6 +121,9 @@ class AlphaEigenvalue final : public Stop {
   explicit AlphaEigenvalue(const StopOptions& o) : o_(o) {}
   std::string_view name() const override { return "alpha-eigenvalue"; }
   bool measures() const override { return true; }
+  int64_t earliest(int64_t alpha_from) const override {
+    return std::max(o_.first, alpha_from) + back();
+  }
   std::optional<Ending> after_epoch(const EpochView& now) override {
     genotypes_.push_back(now.genotype);
     if (std::ssize(genotypes_) > back() + 1) genotypes_.erase(genotypes_.begin());
@@ -124,10 +131,11 @@ class AlphaEigenvalue final : public Stop {
     values_.push_back(now.eigenvalue());
     if (!std::isfinite(values_.back()))
       throw NonFinite("stop alpha-eigenvalue", "the largest eigenvalue");
-    if (now.epoch - back() < o_.first) return std::nullopt;
+    if (now.epoch - back() < o_.first || now.epoch == now.epochs - 1) return std::nullopt;
     const auto measured = std::ssize(values_);
     const double mean = mean_after(measured), before = mean_after(measured - o_.lag);
-    if (measured - o_.lag < kFewest || !(mean > o_.factor * before)) return std::nullopt;
+    if (measured - o_.lag < kFewest || !(before > 0 && mean > o_.factor * before))
+      return std::nullopt;
     return Ending{
         now.epoch - back(),
         genotypes_.front(),
@@ -207,6 +215,10 @@ std::unique_ptr<Stop> make_stop(std::string_view name, const StopOptions& o) {
   require(o.factor > 0, "factor", o.factor, "a positive number");
   require(o.first >= 0, "first", static_cast<double>(o.first), "0 or more");
   return find_named("stop", name, kRows).make(o);
+}
+
+bool is_ranked(std::string_view candidate) {
+  return candidate.starts_with("sep_conv") || candidate.starts_with("dil_conv");
 }
 
 std::span<const std::string_view> stop_names() {

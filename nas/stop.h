@@ -42,6 +42,8 @@ class Stop {
   virtual void restore(const nlohmann::json& state);
   // True iff it asks for eigenvalues.
   virtual bool measures() const { return false; }
+  // The first epoch, from 0, after which it may end a search whose alphas rest before `alpha_from`.
+  virtual int64_t earliest(int64_t alpha_from) const { return alpha_from; }
 };
 
 struct StopOptions {
@@ -61,12 +63,15 @@ struct StopOptions {
 //   rank-stable       where for options.patience epochs in a row the order of the sep_conv and
 //                     dil_conv candidates has changed on no edge (DARTS+, criterion 2)
 //   alpha-eigenvalue  where the mean of the last options.window largest eigenvalues exceeds that of
-//                     options.lag measurements before by options.factor; with the genotype of
-//                     every * (window / 2 + lag) epochs before, of options.first at the earliest
+//                     options.lag measurements before, if that is positive, by options.factor; with
+//                     the genotype of every * (window / 2 + lag) epochs before, of options.first at
+//                     the earliest. The last epoch is measured and ends as every search does
 //                     (DARTS-ES of RobustDARTS, arXiv:1909.09656, as in its code)
 // Throws std::invalid_argument for another name, naming them, and for options out of range.
 std::unique_ptr<Stop> make_stop(std::string_view name, const StopOptions& options = {});
 std::span<const std::string_view> stop_names();
+// What rank-stable ranks on an edge.
+bool is_ranked(std::string_view candidate);
 
 // Of an ending, for checkpoints; read_ending throws FormatError.
 nlohmann::json to_json(const Ending& ending);

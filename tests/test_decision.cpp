@@ -185,6 +185,37 @@ TEST_CASE("the discrete mixture runs what the genotype kept and nothing else") {
   CHECK(std::ranges::count(all.normal.run, true) == 1);
 }
 
+TEST_CASE("partial channels: what a genotype left out does not pass by either") {
+  const Genotype g{.normal = {{{"sep_conv_3x3", 0, 2}, {"skip_connect", 1, 3}}, {2, 3}},
+                   .reduce = {{{"max_pool_3x3", 1, 3}}, {3}}};
+  Network network({.layers = 3,
+                   .channels = 8,
+                   .steps = 2,
+                   .multiplier = 2,
+                   .channel_share = 4,
+                   .dtype = DType::kFloat64});
+  initialise(network.named_parameters(), 1);
+  const Tensor images = random_batch(3, 8, 1, DType::kFloat64).images;
+  const auto run = [&](const Genotype& genotype, const auto& look) {
+    const CellMixtures m = discrete_mixtures(genotype, darts(2), DType::kFloat64, true);
+    return network.forward(images, m, {}, look);
+  };
+  run(g, [&](size_t cell, const Tensor& output) {
+    if (!network.is_reduction(cell)) return;
+    const Tensor lost = slice(output, 3, 0, output.size(3) / 2);  // node 2 has no edge
+    CHECK(std::ranges::all_of(lost.to_vector<double>(), [](double v) { return v == 0; }));
+  });
+  // Another edge into node 3, and the output of the cells is another one; a node without edges
+  // stays zero.
+  Genotype more = g;
+  more.normal.edges.push_back({"max_pool_3x3", 2, 3});
+  const auto nothing = [](size_t, const Tensor&) {};
+  CHECK(difference(run(g, nothing), run(more, nothing)) > 1e-6);
+  run({}, [&](size_t, const Tensor& output) {
+    CHECK(std::ranges::all_of(output.to_vector<double>(), [](double v) { return v == 0; }));
+  });
+}
+
 TEST_CASE("nodes that a genotype left out are zero in the network") {
   const Genotype g{.normal = {{{"sep_conv_3x3", 0, 2}, {"skip_connect", 0, 2}}, {2}},
                    .reduce = {{{"max_pool_3x3", 1, 3}}, {3}}};

@@ -108,10 +108,11 @@ TEST_CASE("relaxations: candidates are drawn as often as their softmax says") {
   const Tensor alpha = random_alpha(3, 1, 4);
   const std::vector<double> p = doubles(softmax(alpha.detach(), 1));
   const auto relaxation = make_relaxation("gumbel-hard");
+  const double temperature = GENERATE(10., 1., 0.1);
   constexpr int64_t kDraws = 20000;
   std::vector<int64_t> drawn(4, 0);
   for (int64_t step = 0; step < kDraws; ++step) {
-    const Mixture m = relaxation->mix(alpha, input(5, step));
+    const Mixture m = relaxation->mix(alpha, input(temperature, step));
     ++drawn[std::ranges::find(m.run, true) - m.run.begin()];
   }
   for (size_t k = 0; k < p.size(); ++k) {
@@ -229,6 +230,14 @@ TEST_CASE("a gradient along the weights is refused for straight-through ones") {
     c.relaxation = "gumbel-soft";
     CHECK_NOTHROW(validate(c));
   }
+  // One level needs none.
+  SearchConfig c = config("gumbel-hard");
+  c.gradient = "one-level";
+  SearchState state(c, 3, 10);
+  const std::vector<double> before = doubles(state.arch.normal());
+  const Batch batch = random_batch(4, 8, 1, c.dtype);
+  CHECK(std::isfinite(state.step(batch, batch, 0.025, 0).train_loss));
+  CHECK(doubles(state.arch.normal()) != before);
   CHECK_THROWS_WITH(make_relaxation("soft"),
                     "relaxation 'soft' is not known; expected one of softmax, sigmoid, "
                     "gumbel-soft, gumbel-hard");

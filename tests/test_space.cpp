@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <map>
 
 #include "engine/autograd.h"
 #include "engine/error.h"
@@ -60,16 +62,53 @@ TEST_CASE("space: what the tables hold") {
     }
     CHECK(parse_space(to_json(s)) == s);
   }
-  // RobustDARTS, spaces.py: some edges of S1.
+  // RobustDARTS, spaces.py: S1, edge by edge.
   const Space s1 = make_space("darts-s1", 4);
-  const auto edge = [](const CellSpace& cell, size_t i) {
-    const SpaceEdge& e = cell.edges[i];
-    return fmt::format("{}>{} {} {}", e.from, e.to, e.candidates[0], e.candidates[1]);
+  const std::map<std::string, std::string> names = {{"max", "max_pool_3x3"},
+                                                    {"avg", "avg_pool_3x3"},
+                                                    {"skip", "skip_connect"},
+                                                    {"sep3", "sep_conv_3x3"},
+                                                    {"dil3", "dil_conv_3x3"},
+                                                    {"dil5", "dil_conv_5x5"}};
+  const auto holds = [&](const CellSpace& cell,
+                         const std::vector<std::array<const char*, 2>>& all) {
+    REQUIRE(cell.edges.size() == all.size());
+    for (size_t i = 0; i < all.size(); ++i) {
+      CAPTURE(i);
+      CHECK(cell.edges[i].candidates ==
+            std::vector<std::string>{names.at(all[i][0]), names.at(all[i][1])});
+    }
   };
-  CHECK(edge(s1.normal, 0) == "0>2 skip_connect dil_conv_3x3");
-  CHECK(edge(s1.normal, 5) == "0>4 max_pool_3x3 skip_connect");
-  CHECK(edge(s1.normal, 13) == "4>5 dil_conv_3x3 dil_conv_5x5");
-  CHECK(edge(s1.reduce, 6) == "1>4 max_pool_3x3 sep_conv_3x3");
+  holds(s1.normal,
+        {{"skip", "dil3"},
+         {"skip", "dil5"},
+         {"skip", "dil5"},
+         {"skip", "sep3"},
+         {"skip", "dil3"},
+         {"max", "skip"},
+         {"skip", "sep3"},
+         {"skip", "sep3"},
+         {"skip", "dil3"},
+         {"skip", "sep3"},
+         {"max", "skip"},
+         {"skip", "dil3"},
+         {"dil3", "dil5"},
+         {"dil3", "dil5"}});
+  holds(s1.reduce,
+        {{"max", "avg"},
+         {"max", "dil3"},
+         {"max", "avg"},
+         {"max", "avg"},
+         {"skip", "dil5"},
+         {"max", "avg"},
+         {"max", "sep3"},
+         {"skip", "dil3"},
+         {"skip", "dil5"},
+         {"max", "avg"},
+         {"max", "avg"},
+         {"skip", "dil5"},
+         {"skip", "dil5"},
+         {"skip", "dil5"}});
   CHECK(s1.normal.costliest()[0] == 1);
   CHECK(make_space("darts-cnn", 1).normal.costliest() == std::vector<int64_t>{5, 5});
   CHECK(make_space("nas-bench-201", 3).reduce.edges.empty());

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "nas/method.h"
 #include "nas/stages.h"
 #include "tests/support/catch.h"
 #include "tests/support/step.h"
@@ -69,20 +70,57 @@ TEST_CASE("stages: their settings") {
   CHECK(contains(refused([](auto& s) { s.stage_candidates = "8,3,5"; }), "that fall"));
   CHECK(contains(refused([](auto& s) { s.stage_skip_dropout = "0,0,1"; }), "0 <= p < 1"));
   CHECK(contains(refused([](auto& s) { s.epochs = 7; }), "a multiple of the 3 stages"));
+  CHECK(contains(refused([](auto& s) {
+                   s.space = "darts-s4";
+                   s.stage_candidates = "";
+                 }),
+                 "edge.skip-dropout: 0.1 is not allowed; expected 0 in darts-s4"));
   CHECK(contains(refused([](auto& s) { s.alpha_from = 2; }), "those of a stage"));
 }
 
-TEST_CASE("stages: skip dropout falls, and jumps where the alphas wake") {
+TEST_CASE("epochs: skip dropout falls, and jumps where the alphas wake") {
   SearchConfig c;
   c.epochs = 25;
   c.alpha_from = 10;
   c.skip_dropout = 0.4;
-  CHECK(skip_dropout_at(c, 3) == 0.4);
+  const auto rate = [&](int64_t epoch) { return epoch_numbers(c, epoch).rates.skip_dropout; };
+  CHECK(rate(3) == 0.4);
   c.skip_dropout_curve = "p-darts";
-  CHECK(skip_dropout_at(c, 0) == Approx(0.4 * 24 / 25));
-  CHECK(skip_dropout_at(c, 9) == Approx(0.4 * 15 / 25));
-  CHECK(skip_dropout_at(c, 10) == Approx(0.4));
-  CHECK(skip_dropout_at(c, 15) == Approx(0.4 * std::exp(-1.0)));
+  CHECK(rate(0) == Approx(0.4 * 24 / 25));
+  CHECK(rate(9) == Approx(0.4 * 15 / 25));
+  CHECK(rate(10) == Approx(0.4));
+  CHECK(rate(15) == Approx(0.4 * std::exp(-1.0)));
+  CHECK(epoch_numbers(c, 9).alphas_rest);
+  CHECK_FALSE(epoch_numbers(c, 10).alphas_rest);
+}
+
+TEST_CASE("epochs: the curves of the published methods") {
+  const auto at = [](std::string_view method, int64_t epoch) {
+    SearchConfig c;
+    find_method(method).apply(c);
+    return epoch_numbers(c, epoch);
+  };
+  CHECK(at("gdas", 0).temperature == 10);
+  CHECK(at("gdas", 1).temperature == Approx(10 - 9.9 / 249));
+  CHECK(at("gdas", 249).temperature == Approx(0.1));
+  CHECK(at("snas", 0).temperature == Approx(0.03 + 0.97 * (1 - 1. / 150)));
+  CHECK(at("snas", 74).temperature == Approx(0.03 + 0.97 * (1 - 75. / 150)));
+  CHECK(at("snas", 149).temperature == Approx(0.03));
+  CHECK(at("smooth-darts-rs", 0).perturb_radius == 0.03);
+  CHECK(at("smooth-darts-rs", 25).perturb_radius == Approx(0.165));
+  CHECK(at("smooth-darts-adv", 49).perturb_radius == Approx(0.03 + 0.27 * 49 / 50));
+  CHECK(at("darts", 0).temperature == 1);
+
+  SearchConfig ramp;
+  ramp.epochs = 5;
+  ramp.drop_path = 0.2;
+  CHECK(epoch_numbers(ramp, 0).rates.drop_path == 0.2);
+  ramp.drop_path_curve = "linear";
+  CHECK(epoch_numbers(ramp, 0).rates.drop_path == 0);
+  CHECK(epoch_numbers(ramp, 3).rates.drop_path == Approx(0.15));
+  CHECK(epoch_numbers(ramp, 4).rates.drop_path == 0.2);
+  ramp.epochs = 1;
+  CHECK(epoch_numbers(ramp, 0).rates.drop_path == 0);
 }
 
 TEST_CASE("stages: the candidates with the least scores go, of equals the first") {
@@ -105,6 +143,9 @@ TEST_CASE("progressive: two edges of each node, in order, and few skip connectio
   // Edges 0, 1 lead to node 0; 2, 3, 4 to node 1.
   CHECK(kept({{0, kSep3, 0.3}, {1, kDil5, 0.4}, {2, kSep3, 0.2}, {3, kDil5, 0.2}, {4, kSep3, 0.2}},
              8) == "sep_conv_3x3:0>2 dil_conv_5x5:1>2 dil_conv_5x5:1>3 sep_conv_3x3:2>3 ");
+  // Of equals on an edge the last candidate.
+  CHECK(kept({{0, kSep3, 0.4}, {0, kDil5, 0.4}, {1, kSep3, 0.4}, {2, kDil5, 0.3}, {3, kDil5, 0.3}},
+             8) == "dil_conv_5x5:0>2 sep_conv_3x3:1>2 dil_conv_5x5:0>3 dil_conv_5x5:1>3 ");
   // `none` is nothing, however much it scores.
   CHECK(kept({{0, kNoneAt, 0.9},
               {0, kSep3, 0.1},

@@ -116,6 +116,23 @@ TEST_CASE("rank-stable: so many epochs in a row, and any swap begins anew") {
   CHECK(ranks_end({3, 1, 2, 0}, 3) == End{3, 3});  // no convolution is ahead
 }
 
+TEST_CASE("stops wait for alphas that rest") {
+  CHECK(make_stop("skip-count")->earliest(15) == 15);
+  CHECK(make_stop("rank-stable")->earliest(15) == 25);
+  CHECK(make_stop("alpha-eigenvalue")->earliest(0) == 22);
+  CHECK(make_stop("alpha-eigenvalue")->earliest(15) == 27);
+  SearchConfig config = tiny_config();
+  config.epochs = 5;
+  config.alpha_from = 2;
+  config.stop = "rank-stable";
+  config.stop_patience = 1;
+  config.alpha_lr = 1e-9;
+  CHECK(stop_options(config).first == 10);
+  const TinyRun t(config);
+  REQUIRE(t.result.ending);
+  CHECK(t.result.ending->epoch == 3);
+}
+
 TEST_CASE("alpha-eigenvalue: means that rise, and the genotype of 12 epochs before") {
   // Measured after epochs 0, 2, 4, ...: five times 1, then 2. The means of the last five are 1 up
   // to epoch 8, then 1.2, 1.4, 1.6, 1.8, 2. Means 8 epochs apart: 1.4 at epoch 12, but then epoch 0
@@ -127,8 +144,15 @@ TEST_CASE("alpha-eigenvalue: means that rise, and the genotype of 12 epochs befo
   CHECK(eigenvalues_end([](int64_t e) { return e < 30 ? 1.0 : 2.0; }, {.factor = 1.15}) ==
         End{30, 18});
   CHECK(eigenvalues_end([](int64_t) { return 1.0; }) == std::nullopt);
-  // The last epoch is measured whatever its number: 50 makes the mean of five 10.8.
-  CHECK(eigenvalues_end([](int64_t e) { return e < 49 ? 1.0 : 50.0; }) == End{49, 37});
+  // The last epoch is measured whatever its number, and ends as every search does.
+  std::vector<int64_t> measured;
+  CHECK(eigenvalues_end([&](int64_t e) {
+          measured.push_back(e);
+          return e < 49 ? 1.0 : 50.0;
+        }) == std::nullopt);
+  CHECK(measured.back() == 49);
+  // A mean below 0 has no ratio.
+  CHECK(eigenvalues_end([](int64_t e) { return e < 30 ? -1.0 : -2.0; }) == std::nullopt);
   // Fewer than three measurements are no mean: lag 1 compares the fourth's with the third's.
   CHECK(eigenvalues_end([](int64_t e) { return std::pow(2.0, e); },
                         {.every = 1, .window = 1, .lag = 1, .first = 0}) == End{3, 2});
@@ -193,6 +217,17 @@ TEST_CASE("stops that do not fit a search are refused") {
   };
   CHECK(contains(refused([](auto& c) { c.relaxation = "gumbel-hard"; }), "there is no Hessian"));
   CHECK(contains(refused([](auto& c) { c.stage_layers = "3,3"; }), "epochs with stages"));
+  for (const char* name : {"darts-s2", "darts-s4", "nas-bench-201"}) {
+    CHECK(contains(refused([&](auto& c) {
+                     c.stop = "rank-stable";
+                     c.space = name;
+                     const SpaceSizes sizes = sizes_of(name);
+                     if (sizes.steps > 0) c.steps = sizes.steps;
+                     if (sizes.multiplier > 0) c.multiplier = sizes.multiplier;
+                     if (sizes.stem_multiplier > 0) c.stem_multiplier = sizes.stem_multiplier;
+                   }),
+                   "where no edge has two convolutions to rank"));
+  }
   CHECK(contains(refused([](auto& c) {
                    c.stop = "skip-count";
                    c.space = "darts-s4";

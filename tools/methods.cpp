@@ -159,7 +159,7 @@ int methods(const Arguments& args) {
   } else {
     fmt::print("# {}, {}\n", method.title, method.source);
     if (!method.differs.empty()) fmt::print("# {}\n", method.differs);
-    fmt::print("{}", to_toml(preset(method)));
+    fmt::print("{}", to_toml(preset(method), "data"));  // which a data set decides
   }
   return kDone;
 }

@@ -120,6 +120,14 @@ RunOutcome run_search(const SearchConfig& config,
                              saved->checkpoint.source()));
   } else {
     directory.start(search, toml);
+    const int64_t earliest = search.stopped().stop->earliest(config.alpha_from);
+    if (earliest >= config.epochs)
+      console.note(
+          fmt::format("the stop {} may end a search after {} epochs at the earliest; this "
+                      "one has {}",
+                      config.stop,
+                      earliest + 1,
+                      config.epochs));
   }
   saved.reset();  // a checkpoint is as large as the state itself
 

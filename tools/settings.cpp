@@ -52,6 +52,10 @@ std::vector<std::string> curve_names() {
   return {"constant", "p-darts"};
 }
 
+std::vector<std::string> drop_path_curve_names() {
+  return {"constant", "linear"};
+}
+
 std::vector<std::string> edge_weight_names() {
   return {"none", "softmax"};
 }
@@ -122,6 +126,7 @@ const Setting kSettings[] = {
     {"edge.skip-dropout-curve", "", "constant, or falling in each stage as in P-DARTS", &C::skip_dropout_curve, curve_names},
     {"edge.op-dropout", "", "that a candidate's result is, image by image", &C::op_dropout},
     {"edge.drop-path", "", "that an edge's sum is, image by image", &C::drop_path},
+    {"edge.drop-path-curve", "", "constant, or linear from 0 in the first epoch", &C::drop_path_curve, drop_path_curve_names},
 
     {"gradient.name", "gradient", "estimator of the architecture gradient", &C::gradient, part_names<nas::arch_gradient_names>},
     {"gradient.radius", "", "finite-difference: length of the probe, over all weights", &C::radius},
@@ -266,6 +271,7 @@ Assignment parse_assignment(std::string_view text) {
   }
   const std::string_view key = text.substr(0, equals);
   const Setting* setting = find_setting(key);
+  if (!setting) setting = find_setting(fmt::format("{}.name", key));  // relaxation=sigmoid
   if (!setting) {
     throw UsageError(
         fmt::format("--set: unknown key {}{}", quote(key), did_you_mean(key, setting_keys())));
@@ -287,44 +293,6 @@ void assign(const Assignment& a, SearchConfig& config) {
   std::visit([&](auto member) { set(a, config, member); }, a.setting->member);
 }
 
-namespace {
-
-void take_sizes(const nas::SpaceSizes& sizes, SearchConfig& config) {
-  for (const auto& [size, member] : {std::pair{sizes.steps, &C::steps},
-                                     {sizes.multiplier, &C::multiplier},
-                                     {sizes.stem_multiplier, &C::stem_multiplier},
-                                     {sizes.layers, &C::layers}}) {
-    if (size > 0) config.*member = size;
-  }
-}
-
-}  // namespace
-
-SearchConfig resolve(std::span<const Assignment> assignments) {
-  SearchConfig config;
-  const Setting *method = find_setting("method"), *data_set = find_setting("data.set"),
-                *space = find_setting("network.space");
-  for (const Assignment& a : assignments) {
-    if (a.setting == method || a.setting == data_set) assign(a, config);
-  }
-  config.flip = find_data_set(config.dataset).flip;
-  nas::find_method(config.method).apply(config);
-  for (const Assignment& a : assignments) {
-    if (a.setting == space) assign(a, config);
-  }
-  take_sizes(nas::sizes_of(config.space), config);
-  bool node_count = false, output_nodes = false;
-  for (const Assignment& a : assignments) {
-    assign(a, config);
-    node_count |= a.setting->key == "network.steps";
-    output_nodes |= a.setting->key == "network.multiplier";
-  }
-  // A cell of another size still puts out all its nodes (DARTS sec. 2.1).
-  if (node_count && !output_nodes) config.multiplier = config.steps;
-  nas::validate(config);
-  return config;
-}
-
 std::string value_text(const SearchConfig& config, const Setting& setting) {
   return std::visit(
       [&](auto member) {
@@ -337,10 +305,11 @@ std::string value_text(const SearchConfig& config, const Setting& setting) {
       setting.member);
 }
 
-std::string to_toml(const SearchConfig& config) {
+std::string to_toml(const SearchConfig& config, std::string_view without) {
   std::string toml;
   std::string_view section;
   for (const Setting& s : kSettings) {
+    if (!without.empty() && s.section() == without) continue;
     if (s.section() != section) toml += fmt::format("\n[{}]\n", section = s.section());
     toml += fmt::format("{} = {}\n", s.name(), toml_value(config, s));
   }

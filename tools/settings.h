@@ -61,6 +61,6 @@ SearchConfig resolve(std::span<const Assignment> assignments);
 
 std::string value_text(const SearchConfig& config, const Setting& setting);
 // The whole configuration as a file that --config reads.
-std::string to_toml(const SearchConfig& config);
+std::string to_toml(const SearchConfig& config, std::string_view without = {});
 
 }  // namespace oche::tools

@@ -40,6 +40,27 @@ foreach(i RANGE ${last})
 endforeach()
 expect_equal("${names}" "darts;darts-1st;darts-one-level;gdas;snas;fair-darts;pc-darts;p-darts;darts-plus;robust-darts;smooth-darts-rs;smooth-darts-adv")
 
+# A preset leaves to the data set what that decides.
+oche(0 methods darts)
+if(out MATCHES "\\[data\\]" OR out MATCHES "flip")
+  message(SEND_ERROR "the preset fixes the data set")
+endif()
+
+# A part by the name of its section; what would do nothing is refused, with the setting that decides.
+oche(0 search --set relaxation=sigmoid --set edge.drop-path=0.2 --set edge.drop-path-curve=linear ${tiny} --out by-section --quiet)
+file(READ ${WORK}/by-section/config.toml config)
+expect_match("${config}" "\n.relaxation.\nname = \"sigmoid\"")
+expect_match("${config}" "\ndrop-path-curve = \"linear\"")
+fails(2 "--layers: '20' is not allowed; expected 8, as stages.layers decides" search --method p-darts --layers 20 --dry-run)
+fails(2 "--train-fraction: '0.8' is not allowed; expected 0.5, as all images train weights and alphas" search --method snas
+      --train-fraction 0.8 --dry-run)
+fails(2 "--temperature: '5' is not allowed; expected 1, as the relaxation has no temperature" search --temperature 5 --dry-run)
+fails(2 "regulariser.weight: '2' is not allowed; expected 0, as there is no regulariser" search --set regulariser.weight=2
+      --dry-run)
+oche(0 search ${tiny} --method robust-darts --out never)
+expect_match("${err}" "the stop alpha-eigenvalue may end a search after 23 epochs at the earliest; this one has 1")
+oche(0 search --space nas-bench-201 --layers 3 --channels 2 --steps 3 --dry-run)
+
 fails(2 "unknown method 'gads'; did you mean gdas" methods gads)
 fails(2 "perturb: random is not allowed; expected none with sigmoid" search --method fair-darts --perturb random --dry-run)
 fails(2 "gradient: finite-difference is not allowed; expected first-order with gumbel-hard" search --method gdas --gradient finite-difference
