@@ -67,7 +67,7 @@ def run_one(a, method, seed):
         return
     seconds = statistics.mean(float(row["seconds"]) for row in rows_of(a.out / f"{method}-calibration"))
     epochs = max(1, int(60 * a.minutes / seconds))
-    search(a, ["--resume", run] if (run / "ckpt").exists() else
+    search(a, ["--resume", run] if any((run / "ckpt").glob("*.safetensors")) else
            [*scaled(a, method, epochs), *a.options, "--seed", seed, "--out", run, "--force"])
 
 
@@ -79,16 +79,30 @@ def side_by_side(jobs):
                 print(*job[2:], error, file=sys.stderr, flush=True)
 
 
+def end_of(run):
+    """The event that ends a run, or {}."""
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    return next((e for e in reversed(events) if e["type"] == "end" and e["finished"]), {})
+
+
 def figures(a, method, seed):
-    """The last epoch of a run, steps a second and the peak of tensors; None where there is none."""
+    """The last epoch of a run, steps a second and the peak of tensors; None where there is none. What is said of the cells is
+    of those that the run gave, which may be those of an earlier epoch; of its end accuracy and gap are of the whole half."""
     run, calibration = a.out / f"{method}-{seed}", a.out / f"{method}-calibration"
     if not (run / "metrics.csv").exists() or not rows_of(run):
         return None
     rows = rows_of(run)
     last = {key: float(value) for key, value in rows[-1].items()}
+    end = end_of(run)
+    cells = float(end.get("genotype_of_epoch", rows[-1]["epoch"]))
+    given = next(row for row in rows if float(row["epoch"]) == cells)
+    of_cells = {key: float(given[key]) for key in ("skip_normal", "skip_reduce")}
+    if end:
+        of_cells |= {"search_accuracy": end["search_accuracy"], "discrete_accuracy": end["discrete_accuracy"],
+                     "discretisation_gap": end["search_accuracy"] - end["discrete_accuracy"]}
     batch = tomllib.loads((calibration / "config.toml").read_text())["schedule"]["batch"]
     speed = statistics.median(float(row["images_per_second"]) for row in rows_of(calibration)) / batch
-    return {**last, "epochs": len(rows), "steps_per_second": speed,
+    return {**last, **of_cells, "epochs": len(rows), "steps_per_second": speed,
             "peak_mib": max(float(row["peak_bytes"]) for row in rows) / 2**20,
             "finished": (run / "genotype.json").exists()}
 
