@@ -107,7 +107,9 @@ std::string csv_line(const Study& study,
                                  label,
                                  pair,
                                  group);
-  for (const Column& c : kColumns) line += fmt::format(",{}", a.*c.member);
+  for (const Column& c : kColumns)
+    line +=
+        fmt::format(",{}", std::abs(a.*c.member) >= 0 ? a.*c.member : std::nan(""));  // unsigned
   return line + fmt::format(",{}\n", valid ? 1 : 0);
 }
 
