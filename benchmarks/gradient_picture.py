@@ -18,7 +18,7 @@ def gathered(points, value):
     found = [collections.defaultdict(list) for _ in PLACES]
     for run in points:
         for place, point in enumerate(run):
-            for row in point["rows"]:
+            for row in point["rows"] if point else []:
                 key, number = value(row)
                 if key is not None and number is not None and not row["reference"] and not row["fault"]:
                     found[place][key].append(number)
@@ -51,7 +51,8 @@ def cosines(axes, points):
         axes.errorbar([place + 0.02 * (i - len(names) / 2) for place, _ in here], middle, spread, marker="o", markersize=3,
                       linewidth=1, capsize=2, color=plt.cm.tab20(i), label=name)
     axes.set_xticks(range(len(PLACES)), PLACES)
-    axes.set(xlabel="of the search", ylabel="cosine with the long unrolled gradient", ylim=(-0.4, 1.02))
+    axes.set(xlabel="of the search", ylabel="cosine with the long unrolled gradient")
+    axes.set_ylim(min(-0.4, axes.get_ylim()[0]), 1.02)
     axes.legend(ncols=3, loc="lower right")
 
 
@@ -60,11 +61,11 @@ def biases(axes, points):
              ("unrolled", "first-order", "first order, by many steps"), ("unrolled", "exact-unrolled", "one step, by many steps")]
     for i, (document, estimator, label) in enumerate(drawn):
         found = collections.defaultdict(list)
-        for point in [p for run in points(document) for p in run]:
+        for point in [p for run in points(document) for p in run if p]:
             for row in point["rows"]:
-                if row["estimator"] == estimator and not row["reference"]:
-                    for group in row["groups"]:
-                        if " " not in group["group"] and not group["group"].startswith("alphas") and group["bias"] is not None:
+                if row["estimator"] == estimator and not row["reference"] and not row["fault"]:
+                    for group in row["groups"]:  # tables and edges are no candidates
+                        if not group["group"].startswith(("alphas_", "betas_")) and group["bias"] is not None:
                             found[group["group"]].append(group["bias"])
         axes.bar([x + 0.2 * i for x in range(len(found))], [statistics.mean(v) for v in found.values()], 0.18,
                  yerr=[statistics.pstdev(v) for v in found.values()], error_kw={"linewidth": 0.6}, label=label)
@@ -77,7 +78,7 @@ def biases(axes, points):
 def curvature(axes, spectra, gaps):
     other = axes.twinx()
     for i, (run, points) in enumerate(spectra.items()):
-        values = {p["epoch"]: s["values"][0] for p in points for s in p["spectra"] if s["of"] == "alpha"}
+        values = {p["epoch"]: s["values"][0] for p in points if p for s in p["spectra"] if s["of"] == "alpha"}
         axes.plot(sorted(values), [values[e] for e in sorted(values)], "o-", markersize=3, color=f"C{i}", label=f"{run}: eigenvalue")
         other.plot(sorted(gaps[run]), [gaps[run][e] for e in sorted(gaps[run])], ":", color=f"C{i}", label=f"{run}: gap")
     axes.set(xlabel="epoch", ylabel="largest eigenvalue of the alphas' Hessian")
@@ -87,7 +88,7 @@ def curvature(axes, spectra, gaps):
 
 
 def draw(path, runs, read, gaps):
-    """runs: [(method, seed), ...]; read(method, seed, document) -> points; gaps(method, seed) -> {epoch: gap}."""
+    """runs: [(method, seed), ...]; read(method, seed, document) -> points, of which some are None; gaps(method, seed) -> {epoch: gap}."""
     def points(document):
         return [read(*run, document) for run in runs]
 

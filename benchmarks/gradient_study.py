@@ -40,14 +40,16 @@ def measured(a, path, *arguments):
     """The document of a command, kept in a file."""
     if not path.exists():
         text = oche(a, *arguments, "--json", codes=(0, FAULTS))
-        path.write_text(text)
+        aside = path.with_suffix(".part")
+        aside.write_text(text)
+        aside.replace(path)
     return json.loads(path.read_text())
 
 
 def study(a, method, seed):
     run = a.out / f"{method}-{seed}"
     if not (run / "genotype.json").exists():
-        start = ["--resume", run] if (run / "ckpt").exists() else \
+        start = ["--resume", run] if any((run / "ckpt").glob("*.safetensors")) else \
             ["--method", method, *a.options, "--seed", seed, "--out", run, "--force"]
         oche(a, "search", *start, "--quiet")
     for name, arguments in documents(a):
@@ -66,8 +68,9 @@ def documents(a):
     one_step = ["gradient-error", "--reference", "exact-unrolled", "--estimators"]
     radii = [*one_step, "finite-difference", "--sweep", f"radius={RADII}"]
     long = ["gradient-error", "--reference", "unrolled", "--set", f"unrolled.steps={a.steps}", "--estimators"]
-    numbers = {"truncated.steps": a.steps, "neumann.terms": a.products, "minres.iterations": a.products,
-               "nystrom.iterations": a.products, "zero-order.steps": a.steps, "zero-order.samples": 4}
+    numbers = {"truncated.steps": a.steps, "neumann.terms": a.products, "cg.iterations": a.products,
+               "minres.iterations": a.products, "nystrom.iterations": a.products,
+               "zero-order.steps": a.steps, "zero-order.samples": 4}
     pairs = ["--batches", a.pairs]
     every = [("one-step", [*one_step, CHEAP, *pairs]),
              ("points", [*one_step, "finite-difference", "--sweep", "points=1,2,4", *pairs]),
@@ -82,8 +85,10 @@ def documents(a):
 
 
 def read(a, method, seed, name):
+    """The points of a document at the start, the middle and the end; None where a run kept too few epochs for one."""
     path = a.out / f"{method}-{seed}-{name}.json"
-    return json.loads(path.read_text())["points"] if path.exists() else []
+    points = json.loads(path.read_text())["points"] if path.exists() else []
+    return [*points[:-1], *[None] * (3 - len(points)), *points[-1:]]
 
 
 def gaps(a, method, seed):
@@ -110,7 +115,7 @@ def table(a):
         rows = collections.defaultdict(lambda: ([], [], []))
         for run in runs(a):
             for place, point in enumerate(read(a, *run, name)):
-                for row in point.get("rows", []):
+                for row in point.get("rows", []) if point else []:
                     if not row["reference"]:
                         rows[row["label"]][place].append(row)
         if rows:
@@ -122,7 +127,7 @@ def table(a):
             print(f"| `{label}` | " + " | ".join(cells) + " |")
     for run in runs(a):
         gap = gaps(a, *run)
-        for point in read(a, *run, "hessian"):
+        for point in filter(None, read(a, *run, "hessian")):
             values = {s["of"]: f"{s['values'][0]:.4g}" for s in point["spectra"]}
             print(f"\n{run[0]}, seed {run[1]}, epoch {point['epoch']}: largest eigenvalues {values}, "
                   f"discretisation gap {mean([gap.get(point['epoch'])], '{:.3f}')}")

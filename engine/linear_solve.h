@@ -13,7 +13,8 @@ namespace oche {
 struct Solution {
   Vector x = {};
   // |b - A x| / |b| as the method knows it, after each iteration; of Nystrom's and the dense
-  // solution by one product at the end. Of the damped operator where there is damping.
+  // solution by one product at the end. Of the damped operator where there is damping. Of a Neumann
+  // series entry k - 1 is |(I - rate A)^k b| / |b|, the residual of the sum up to k - 1.
   std::vector<double> residuals = {};
   int64_t products = 0;
   // What makes x no solution, with the number that shows it; empty where nothing was seen.
@@ -28,8 +29,8 @@ struct SolveOptions {
 };
 
 // rate * sum over k = 0 ... terms of (I - rate * A)^k b: converges for 0 < rate < 2 / lambda_max
-// where A is positive definite (Lorraine, Vicol, Duvenaud, arXiv:1911.02590). Fault: the terms
-// grow.
+// where A is positive definite (Lorraine, Vicol, Duvenaud, arXiv:1911.02590). Fault: the last term
+// is longer than the one before.
 Solution neumann(const SymmetricProduct& product, const Vector& b, double rate, int64_t terms);
 // Conjugate gradients (Golub and Van Loan, "Matrix Computations", sec. 11.3). Fault: p^T A p <= 0;
 // x is then what was reached before.

@@ -59,16 +59,18 @@ Agreement agreement(const Vector& estimate, const Vector& reference) {
   const double size = norm(reference), own = norm(estimate);
   Vector difference = estimate;
   add(difference, -1, reference);
-  double same = 0, sum = 0;
+  double same = 0, signed_entries = 0, sum = 0;
   for (size_t i = 0; i < estimate.size(); ++i) {
-    same += sign(estimate[i]) == sign(reference[i]) ? 1 : 0;
     sum += difference[i];
+    if (reference[i] == 0) continue;
+    ++signed_entries;
+    same += sign(estimate[i]) == sign(reference[i]) ? 1 : 0;
   }
   const auto n = static_cast<double>(estimate.size());
   return {.cosine = dot(estimate, reference) / (size * own),
           .error = norm(difference) / size,
           .norm_ratio = own / size,
-          .signs = same / n,
+          .signs = same / signed_entries,
           .bias = sum / n / (size / std::sqrt(n))};
 }
 
@@ -101,8 +103,9 @@ double argmax_agreement(const Vector& estimate,
   double same = 0, count = 0;
   for (const auto& [name, places] : edges) {
     if (places.size() < 2 || entries[places[0]].edge.empty()) continue;  // nothing to choose from
-    ++count;
     const Vector a = picked(estimate, places), b = picked(reference, places);
+    if (norm(b) == 0) continue;  // as of a type of cell that the network lacks
+    ++count;
     same += std::ranges::min_element(a) - a.begin() == std::ranges::min_element(b) - b.begin();
   }
   return same / count;

@@ -22,7 +22,8 @@ struct Agreement {
   double cosine = 0;      // NaN where either vanishes
   double error = 0;       // |estimate - reference| / |reference|
   double norm_ratio = 0;  // |estimate| / |reference|
-  double signs = 0;       // share of the entries whose signs agree
+  // The share of equal signs, of the entries where the reference is not 0; NaN without any.
+  double signs = 0;
   // mean of (estimate - reference) over the reference's root mean square: descent follows the
   // negative gradient, so below 0 the estimate favours what the entries stand for.
   double bias = 0;
@@ -43,7 +44,8 @@ std::string by_table(const AlphaEntry& entry);      // "alphas_normal"
 std::string by_edge(const AlphaEntry& entry);       // "alphas_normal 0->2"
 std::string by_candidate(const AlphaEntry& entry);  // "skip_connect"; of betas "edge"
 
-// The share of edges on which descent would raise the same candidate most; NaN without edges.
+// The share of edges on which descent would raise the same candidate most, of those where the
+// reference does not vanish; NaN without any.
 double argmax_agreement(const Vector& estimate,
                         const Vector& reference,
                         const std::vector<AlphaEntry>& entries);

@@ -3,9 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <stdexcept>
+#include <utility>
 
 #include "engine/linear_solve.h"
 #include "engine/mixed_cell.h"
@@ -20,24 +23,18 @@
 namespace oche::nas {
 namespace {
 
-int64_t whole(const EstimatorNumbers& n, std::string_view name, int64_t least) {
-  const double value = n.find(name)->second;
-  if (!(value >= static_cast<double>(least) && value < 1e9 && value == std::floor(value)))
-    throw std::invalid_argument(
-        fmt::format("{}: {}; expected a whole number from {}", name, value, least));
-  return static_cast<int64_t>(value);
+double number(const EstimatorNumbers& n, std::string_view name) {
+  return n.find(name)->second;
 }
 
-double positive(const EstimatorNumbers& n, std::string_view name) {
-  const double value = n.find(name)->second;
-  if (!(value > 0 && std::isfinite(value)))
-    throw std::invalid_argument(fmt::format("{}: {}; expected a positive number", name, value));
-  return value;
+int64_t whole(const EstimatorNumbers& n, std::string_view name) {
+  return static_cast<int64_t>(number(n, name));
 }
 
 // A rate of 0 stands for the inner step's.
 double rate_of(const EstimatorNumbers& n, const InnerStep& s) {
-  return n.find("rate")->second == 0 ? s.rate.item() : positive(n, "rate");
+  const double own = number(n, "rate");
+  return own == 0 ? s.rate.item() : own;
 }
 
 // How the search itself estimates.
@@ -60,54 +57,61 @@ Hypergradient exact_unrolled(const Bilevel& p, const InnerStep& s, const Estimat
 }
 
 Hypergradient finite_difference(const Bilevel& p, const InnerStep& s, const EstimatorNumbers& n) {
-  ArchGradientOptions options{.radius = positive(n, "radius"),
-                              .relative = whole(n, "relative", 0) != 0,
-                              .points = whole(n, "points", 1)};
+  ArchGradientOptions options{.radius = number(n, "radius"),
+                              .relative = whole(n, "relative") != 0,
+                              .points = whole(n, "points")};
   const auto at_radius = [&] {
     return by("finite-difference", options, p, s, 2 + std::max<int64_t>(2, options.points));
   };
-  // Below this the probe is lost in the rounding of the weights.
+  // Below it a probe is lost in the rounding of the weights.
   const double size = norm(flatten(p.weights.tensors()));
   const double unit = p.weights[0].value.dtype() == DType::kFloat64 ? 0x1p-53 : 0x1p-24;
-  const double length = options.relative ? options.radius * size : options.radius;
-  Hypergradient best = at_radius();
-  if (length < unit * size)
-    best.fault = fmt::format(
-        "below rounding: a probe of length {:.3g} beside weights of length {:.3g}", length, size);
-  // Twice as long each time. Rounding falls and truncation grows with the radius, and what kinks
-  // throw in falls with the number of them: where the estimate moves least, none of them is large.
-  Vector last = flatten(best.gradients);
-  int64_t passes = best.passes;
+  const auto length = [&] { return options.relative ? options.radius * size : options.radius; };
+  // Rounding falls and truncation grows with the radius, and what kinks throw in falls with the
+  // number of them: where doubling the radius moves the estimate least, none of them is large.
+  const double first = options.radius;
+  std::optional<Hypergradient> best, last;
   double least = std::numeric_limits<double>::infinity();
-  for (int64_t i = 0; i < whole(n, "doublings", 0); ++i) {
-    options.radius *= 2;
-    Hypergradient next = at_radius();
-    passes += next.passes;
-    Vector here = flatten(next.gradients);
-    add(last, -1, here);
-    if (const double move = norm(last); move < least) {
-      least = move;
-      best = std::move(next);
+  int64_t passes = 0;
+  for (int64_t i = 0; i <= whole(n, "doublings"); ++i, options.radius *= 2) {
+    if (length() < unit * size) continue;
+    Hypergradient here = at_radius();
+    passes += here.passes;
+    if (last) {
+      Vector move = flatten(here.gradients);
+      add(move, -1, flatten(last->gradients));
+      if (norm(move) < least) {
+        least = norm(move);
+        best = std::move(last);
+      }
     }
+    if (!best) best = here;
     last = std::move(here);
   }
-  best.passes = passes;
-  return best;
+  if (best) {
+    best->passes = passes;
+    return *std::move(best);
+  }
+  options.radius = first;
+  Hypergradient lost = at_radius();
+  lost.fault = fmt::format(
+      "below rounding: a probe of length {:.3g} beside weights of length {:.3g}", length(), size);
+  return lost;
 }
 
 Hypergradient unrolled(const Bilevel& p, const InnerStep& s, const EstimatorNumbers& n) {
-  const int64_t steps = whole(n, "steps", 1);
+  const int64_t steps = whole(n, "steps");
   const Unrolled u = unroll_reverse(p, s, steps, steps);
   return {.gradients = u.gradients, .passes = u.passes};
 }
 
 Hypergradient truncated(const Bilevel& p, const InnerStep& s, const EstimatorNumbers& n) {
-  const Unrolled u = unroll_reverse(p, s, whole(n, "steps", 1), whole(n, "last", 0));
+  const Unrolled u = unroll_reverse(p, s, whole(n, "steps"), whole(n, "last"));
   return {.gradients = u.gradients, .passes = u.passes};
 }
 
 Hypergradient forward_mode(const Bilevel& p, const InnerStep& s, const EstimatorNumbers& n) {
-  const Unrolled u = unroll_forward(p, s, whole(n, "steps", 1));
+  const Unrolled u = unroll_forward(p, s, whole(n, "steps"));
   return {.gradients = u.gradients, .passes = u.passes};
 }
 
@@ -127,7 +131,7 @@ Hypergradient implicit(const Bilevel& p, const InnerStep& s, const Solve& solve)
 }
 
 Hypergradient identity(const Bilevel& p, const InnerStep& s, const EstimatorNumbers& n) {
-  const double scale = positive(n, "scale");
+  const double scale = number(n, "scale");
   return implicit(p, s, [scale](const SymmetricProduct&, Vector v) {
     for (double& x : v) x *= scale;
     return Solution{.x = std::move(v)};
@@ -145,21 +149,20 @@ Hypergradient amended(const Bilevel& p, const InnerStep& s, const EstimatorNumbe
 
 Hypergradient neumann_series(const Bilevel& p, const InnerStep& s, const EstimatorNumbers& n) {
   return implicit(p, s, [&](const SymmetricProduct& hessian, const Vector& v) {
-    return neumann(hessian, v, rate_of(n, s), whole(n, "terms", 0));
+    return neumann(hessian, v, rate_of(n, s), whole(n, "terms"));
   });
 }
 
 using Solver = Solution (*)(const SymmetricProduct&, const Vector&, const SolveOptions&);
 template <Solver kSolve>
 Hypergradient solved(const Bilevel& p, const InnerStep& s, const EstimatorNumbers& n) {
-  const auto number = [&](std::string_view name, double otherwise) {
-    const auto found = n.find(name);
-    return found == n.end() ? otherwise : found->second;
+  const auto or_zero = [&](std::string_view name) {
+    return n.contains(name) ? number(n, name) : 0;
   };
-  const SolveOptions options{.iterations = n.contains("iterations") ? whole(n, "iterations", 1) : 0,
-                             .tolerance = number("tolerance", 0),
-                             .damping = number("damping", 0),
-                             .seed = static_cast<uint64_t>(number("seed", 0))};
+  const SolveOptions options{.iterations = static_cast<int64_t>(or_zero("iterations")),
+                             .tolerance = or_zero("tolerance"),
+                             .damping = or_zero("damping"),
+                             .seed = static_cast<uint64_t>(or_zero("seed"))};
   return implicit(p, s, [&](const SymmetricProduct& hessian, const Vector& v) {
     return kSolve(hessian, v, options);
   });
@@ -187,8 +190,8 @@ Hypergradient from_vector(const Bilevel& p, const Vector& values) {
 }
 
 Hypergradient zero_order(const Bilevel& p, const InnerStep& s, const EstimatorNumbers& n) {
-  const int64_t samples = whole(n, "samples", 1), steps = whole(n, "steps", 0);
-  const double radius = positive(n, "radius");
+  const int64_t samples = whole(n, "samples"), steps = whole(n, "steps");
+  const double radius = number(n, "radius");
   Vector total(p.alphas.numel(), 0);
   const auto f = [&](double step, const Vector& z) {
     const auto at = moved_alphas(p, step, z);
@@ -196,7 +199,7 @@ Hypergradient zero_order(const Bilevel& p, const InnerStep& s, const EstimatorNu
   };
   for (int64_t i = 0; i < samples; ++i) {
     const RandomKey key = random_key(
-        static_cast<uint64_t>(whole(n, "seed", 0)), module_id("zero-order"), Purpose::kPerturb);
+        static_cast<uint64_t>(whole(n, "seed")), module_id("zero-order"), Purpose::kPerturb);
     const Vector z = flatten({random_normal({p.alphas.numel()}, DType::kFloat64, {key, i})});
     add(total, (f(radius, z) - f(-radius, z)) / (2 * radius * static_cast<double>(samples)), z);
   }
@@ -206,22 +209,21 @@ Hypergradient zero_order(const Bilevel& p, const InnerStep& s, const EstimatorNu
 }
 
 Hypergradient bilevel_difference(const Bilevel& p, const InnerStep& s, const EstimatorNumbers& n) {
-  const double step = positive(n, "step");
-  const InnerSolveOptions options{.tolerance = positive(n, "tolerance"),
-                                  .iterations = whole(n, "iterations", 1)};
-  if (p.weights.numel() > kDenseLimit)
-    throw std::invalid_argument(fmt::format(
-        "bilevel-difference: {} weights; expected at most {}", p.weights.numel(), kDenseLimit));
+  const double step = number(n, "step");
+  const InnerSolveOptions options{.tolerance = number(n, "tolerance"),
+                                  .iterations = whole(n, "iterations")};
   Vector total(p.alphas.numel(), 0), unit = total;
   int64_t passes = 0;
-  double worst = 0;
+  std::string fault;
   const InnerOptimum start = solve_inner(p, s.weight_decay, options);
   const Substitution from(p.weights, start.weights);
   const auto value = [&](double by) {
     const auto at = moved_alphas(p, by, unit);
     const InnerOptimum optimum = solve_inner(p, s.weight_decay, options);
     passes += optimum.passes + 1;
-    worst = std::max(worst, optimum.gradient_norm);
+    if (!optimum.converged && fault.empty())
+      fault = fmt::format("not converged: the inner problem was left at |gradient| = {:.3g}",
+                          optimum.gradient_norm);
     return validation_at(p, optimum.weights);
   };
   for (size_t i = 0; i < total.size(); ++i) {
@@ -231,18 +233,17 @@ Hypergradient bilevel_difference(const Bilevel& p, const InnerStep& s, const Est
   }
   Hypergradient h = from_vector(p, total);
   h.passes = passes + start.passes;
-  if (!(worst <= options.tolerance))
-    h.fault =
-        fmt::format("not converged: the inner problem was left at |gradient| = {:.3g}", worst);
+  h.fault = fault;
   return h;
 }
 
 const std::vector<Estimator>& table() {
-  static const EstimatorNumber kIterations{"iterations", 20, "at most"},
-      kTolerance{"tolerance", 1e-10, "of the residual over |v|"},
-      kDamping{"damping", 0, "delta: H + delta I is inverted"},
-      kRate{"rate", 0, "eta; 0: the inner step's"}, kSteps{"steps", 10, "inner steps T"},
-      kSeed{"seed", 0, "of the random numbers"};
+  static const EstimatorNumber kIterations{"iterations", 20, "at most", Takes::kCount},
+      kTolerance{"tolerance", 1e-10, "of the residual over |v|", Takes::kNotNegative},
+      kDamping{"damping", 0, "delta: H + delta I is inverted", Takes::kNotNegative},
+      kRate{"rate", 0, "eta; 0: the inner step's", Takes::kNotNegative},
+      kSteps{"steps", 10, "inner steps T", Takes::kCount},
+      kSeed{"seed", 0, "of the random numbers", Takes::kWhole};
   static const std::vector<Estimator> rows = {
       {"first-order",
        "dL_val/dalpha at w",
@@ -254,10 +255,13 @@ const std::vector<Estimator>& table() {
        "one step ahead, the mixed product as a difference of gradients",
        "DARTS, eq. 8",
        false,
-       {{"radius", 0.01, "of the probe, over |v|"},
-        {"relative", 0, "1: the radius counts in lengths of w"},
-        {"points", 2, "1 one-sided, 2 central, 4 central of fourth order"},
-        {"doublings", 0, "radii beyond it; taken is the one that changes the estimate least"}},
+       {{"radius", 0.01, "of the probe, over |v|", Takes::kPositive},
+        {"relative", 0, "1: the radius counts in lengths of w", Takes::kWhole},
+        {"points", 2, "1 one-sided, 2 central, 4 central of fourth order", Takes::kPoints},
+        {"doublings",
+         0,
+         "of R that are tried; taken is the radius whose doubling changes the estimate least",
+         Takes::kWhole}},
        finite_difference},
       {"exact-unrolled",
        "one step ahead, with the exact mixed product",
@@ -275,19 +279,19 @@ const std::vector<Estimator>& table() {
        "reverse mode through the last of T inner steps",
        "Shaban et al., arXiv:1810.10667",
        false,
-       {kSteps, {"last", 3, "steps that are gone back through"}},
+       {kSteps, {"last", 3, "steps that are gone back through", Takes::kWhole}},
        truncated},
       {"forward-mode",
        "forward mode through T inner steps: a product for each entry of the alphas",
        "Franceschi et al., arXiv:1703.01785",
        false,
-       {{"steps", 2, "inner steps T"}},
+       {{"steps", 2, "inner steps T", Takes::kCount}},
        forward_mode},
       {"neumann",
        "H^-1 as a truncated series",
        "Lorraine et al., arXiv:1911.02590",
        false,
-       {{"terms", 2, "K: the series runs from 0 to K"}, kRate},
+       {{"terms", 2, "K: the series runs from 0 to K", Takes::kWhole}, kRate},
        neumann_series},
       {"cg",
        "H^-1 v by conjugate gradients",
@@ -305,20 +309,25 @@ const std::vector<Estimator>& table() {
        "a multiple of I in place of H^-1",
        "Luketina et al., arXiv:1511.06727",
        false,
-       {{"scale", 1, "of the identity"}},
+       {{"scale", 1, "of the identity", Takes::kPositive}},
        identity},
       {"amended", "eta H in place of H^-1", "Bi et al., arXiv:1910.11831", false, {kRate}, amended},
       {"nystrom",
        "H^-1 from a few of its columns",
        "Hataya, Yamada, arXiv:2302.09726",
        false,
-       {{"iterations", 20, "columns"}, {"damping", 0.01, "delta: H + delta I is inverted"}, kSeed},
+       {{"iterations", 20, "columns", Takes::kCount},
+        {"damping", 0.01, "delta: H + delta I is inverted", Takes::kPositive},
+        kSeed},
        solved<nystrom>},
       {"zero-order",
        "differences of the validation loss after T steps, along random directions",
        "Nesterov, Spokoiny, 2017",
        false,
-       {{"samples", 16, "directions"}, {"radius", 1e-3, "of the displacement"}, kSteps, kSeed},
+       {{"samples", 16, "directions", Takes::kCount},
+        {"radius", 1e-3, "of the displacement", Takes::kPositive},
+        {"steps", 10, "inner steps T", Takes::kWhole},
+        kSeed},
        zero_order},
       {"dense-implicit",
        "H built and inverted",
@@ -330,19 +339,20 @@ const std::vector<Estimator>& table() {
        "a central difference of L_val(w*(alpha), alpha), the inner problem solved on both sides",
        "definition",
        true,
-       {{"step", 1e-5, "of an alpha"},
-        {"tolerance", 1e-12, "of the inner |gradient|"},
-        {"iterations", 200, "of Newton's method, at most"}},
+       {{"step", 1e-5, "of an alpha", Takes::kPositive},
+        {"tolerance", 1e-12, "of the inner |gradient|", Takes::kPositive},
+        {"iterations", 200, "of Newton's method, at most", Takes::kCount}},
        bilevel_difference}};
   return rows;
 }
 
 }  // namespace
 
-EstimatorNumbers Estimator::defaults() const {
-  EstimatorNumbers all;
-  for (const EstimatorNumber& n : numbers) all.emplace(n.name, n.value);
-  return all;
+Hypergradient Estimator::estimate(const Bilevel& problem,
+                                  const InnerStep& step,
+                                  const EstimatorNumbers& given) const {
+  check(given);
+  return run(problem, step, given);
 }
 
 std::span<const Estimator> estimators() {

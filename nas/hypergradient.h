@@ -1,7 +1,8 @@
 // Estimators of the hypergradient dL_val(w*(alpha), alpha)/dalpha, and references for them.
 //
 // With w* = argmin over w of L_train + decay / 2 |w|^2, H its Hessian there, A = d2L_train /
-// (dalpha dw) and v = dL_val/dw, it is dL_val/dalpha - A H^-1 v (the implicit function theorem).
+// (dalpha dw) and v = dL_val/dw, it is dL_val/dalpha - A H^-1 v (the implicit function theorem),
+// where the weights are w*; elsewhere that formula is one more estimate.
 #pragma once
 
 #include <cstdint>
@@ -25,23 +26,39 @@ struct Hypergradient {
 // The numbers of an estimator by name. All of them.
 using EstimatorNumbers = std::map<std::string, double, std::less<>>;
 
+// What a number may be; finite always.
+enum class Takes {
+  kPositive,
+  kNotNegative,
+  kCount,   // a whole number from 1
+  kWhole,   // a whole number from 0
+  kPoints,  // of a difference: 1, 2 or 4
+};
 struct EstimatorNumber {
   std::string_view name;
   double value;  // by default
   std::string_view what;
+  Takes takes;
 };
 struct Estimator {
   std::string_view name, what, source;
-  bool reference;  // is the hypergradient itself, of problems small enough
+  // For problems small enough: bilevel-difference is the hypergradient itself, dense-implicit where
+  // the weights solve the inner problem.
+  bool reference;
   std::vector<EstimatorNumber> numbers;
-  // At the problem's weights, which `step` moves. Leaves weights, alphas and their gradients as
-  // they were, to the bit. Throws std::invalid_argument for numbers that it cannot take and for a
-  // problem too large.
-  Hypergradient (*estimate)(const Bilevel& problem,
-                            const InnerStep& step,
-                            const EstimatorNumbers& numbers);
+  Hypergradient (*run)(const Bilevel& problem,
+                       const InnerStep& step,
+                       const EstimatorNumbers& numbers);
 
   EstimatorNumbers defaults() const;
+  // Throws std::invalid_argument unless these are all of its numbers, each as it may be.
+  void check(const EstimatorNumbers& numbers) const;
+  // At the problem's weights, which `step` moves. Leaves weights, alphas and their gradients as
+  // they were, to the bit. Checks the numbers; throws std::invalid_argument for a problem too
+  // large.
+  Hypergradient estimate(const Bilevel& problem,
+                         const InnerStep& step,
+                         const EstimatorNumbers& numbers) const;
 };
 
 std::span<const Estimator> estimators();

@@ -1,8 +1,11 @@
 // Newton's method for the inner problem.
 #include "nas/inner_solver.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 
 #include "engine/linear_solve.h"
 #include "engine/mixed_cell.h"
@@ -12,6 +15,9 @@
 namespace oche::nas {
 
 InnerOptimum solve_inner(const Bilevel& p, double decay, const InnerSolveOptions& o) {
+  if (p.weights.numel() > kDenseLimit)
+    throw std::invalid_argument(fmt::format(
+        "inner problem: {} weights; expected at most {}", p.weights.numel(), kDenseLimit));
   const NoGrad no_grad;
   const FullPrecision full;
   const std::vector<Tensor> like = detached(p.weights.tensors());

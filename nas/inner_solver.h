@@ -20,7 +20,8 @@ struct InnerOptimum {
 // Minimises L_train + decay / 2 |w|^2 from the present weights by Newton's method, each direction
 // by conjugate gradients and shortened until the objective falls (Nocedal and Wright, "Numerical
 // Optimization", alg. 7.1). The alphas stay. Finds a stationary point, which of several depends on
-// the start.
+// the start. Throws std::invalid_argument for more than kDenseLimit weights
+// (engine/linear_solve.h).
 InnerOptimum solve_inner(const Bilevel& problem,
                          double decay,
                          const InnerSolveOptions& options = {});

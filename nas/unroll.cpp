@@ -24,6 +24,12 @@ std::vector<Tensor> plus(const std::vector<Tensor>& a, const std::vector<Tensor>
   return sum;
 }
 
+std::vector<Tensor> scaled(const std::vector<Tensor>& a, double scale) {
+  std::vector<Tensor> product;
+  for (const Tensor& t : a) product.push_back(t * scale);
+  return product;
+}
+
 InnerState one_step(const Bilevel& p, const InnerStep& s, const InnerState& from) {
   std::vector<Tensor> g;
   {
@@ -59,7 +65,7 @@ class Adjoint {
     const Curvature::Products products = curvature.both(u);
     alphas_ = plus(alphas_, products.alphas, 1);
     weights_ = plus(weights_, products.weights, 1);
-    buffers_ = plus(zeros_like(buffer), buffer, s_.momentum);
+    buffers_ = scaled(buffer, s_.momentum);
   }
   const std::vector<Tensor>& alphas() const { return alphas_; }
 

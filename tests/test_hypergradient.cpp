@@ -1,6 +1,7 @@
 // Estimators of the hypergradient: the tables of two problems solved on paper, and what must hold
 // between estimators on any problem.
 #include <cmath>
+#include <tuple>
 
 #include "engine/autograd.h"
 #include "engine/flat.h"
@@ -152,6 +153,39 @@ TEST_CASE("a truncated gradient goes back through the last steps alone") {
   CHECK(distance(estimate(toy, "unrolled", {{"steps", 2}}), got) < 1e-12);
 }
 
+TEST_CASE("buffers follow the weights: steps on are the end of more steps") {
+  ToyProblem toy = make_toy_problem("toy");
+  toy.step.momentum = 0.9;
+  toy.step.nesterov = GENERATE(false, true);
+  for (const Tensor& w : toy.bilevel.weights.tensors())
+    toy.step.buffers.push_back(w.detach() * 0.1);
+  const Vector got = estimate(toy, "truncated", {{"steps", 5}, {"last", 2}});
+  const Vector one = estimate(toy, "truncated", {{"steps", 4}, {"last", 1}});
+  const InnerState on = inner_steps(toy.bilevel, toy.step, inner_start(toy.bilevel, toy.step), 3);
+  put(toy, on.weights);
+  CHECK(distance(estimate(toy, "unrolled", {{"steps", 2}}), got) > 1e-4);
+  toy.step.buffers = on.buffers;
+  CHECK(distance(estimate(toy, "unrolled", {{"steps", 2}}), got) < 1e-12);
+  CHECK(distance(estimate(toy, "exact-unrolled"), one) < 1e-12);
+}
+
+TEST_CASE("a chosen radius is the one whose doubling moves the estimate least, above rounding") {
+  const ToyProblem toy = make_toy_problem("toy");
+  const auto at = [&](double radius, double doublings, std::string* fault = nullptr) {
+    return estimate(
+        toy, "finite-difference", {{"radius", radius}, {"doublings", doublings}}, fault);
+  };
+  CHECK(distance(at(0.01, 4), at(0.01, 0)) == 0);  // where truncation is all, the shortest
+  // Those below rounding agree with one another: all of them are 0, or nearly.
+  std::string fault;
+  const Vector lost = at(1e-30, 20, &fault);
+  CHECK(fault.find("below rounding: a probe of length 1e-30 ") == 0);
+  CHECK(distance(lost, at(1e-30, 0, &fault)) == 0);
+  const Vector chosen = at(1e-30, 90, &fault);
+  CHECK(fault.empty());
+  CHECK(distance(chosen, estimate(toy, "exact-unrolled")) < 1e-6);
+}
+
 TEST_CASE("finite differences approach the exact product until rounding") {
   ToyProblem toy = make_toy_problem("toy");
   const Vector exact = estimate(toy, "exact-unrolled");
@@ -220,8 +254,19 @@ TEST_CASE("what makes a row wrong is said with its number") {
   estimate(make_toy_problem("quadratic"), "finite-difference", {{"radius", 1e-20}}, &fault);
   CHECK(fault.find("below rounding: a probe of length 1e-20") == 0);
   CHECK_THROWS_WITH(find_estimator("magic"), Catch::Contains("dense-implicit"));
-  CHECK_THROWS_WITH(estimate(toy, "unrolled", {{"steps", 0.5}}), Catch::Contains("whole number"));
-  CHECK_THROWS_WITH(estimate(toy, "nystrom", {{"damping", 0}}), Catch::Contains("damping"));
+  for (const auto& [name, number, value, expected] :
+       {std::tuple{"neumann", "terms", -1., "neumann.terms: -1; expected a whole number from 0"},
+        {"unrolled", "steps", 0.5, "unrolled.steps: 0.5; expected a whole number from 1"},
+        {"zero-order", "seed", 1.5, "zero-order.seed: 1.5; expected a whole number from 0"},
+        {"nystrom", "damping", 0., "nystrom.damping: 0; expected a positive number"},
+        {"cg", "damping", -1., "cg.damping: -1; expected a number from 0"},
+        {"cg", "tolerance", std::nan(""), "cg.tolerance: nan; expected a number from 0"},
+        {"identity", "scale", HUGE_VAL, "identity.scale: inf; expected a positive number"},
+        {"finite-difference", "points", 3., "finite-difference.points: 3; expected 1, 2 or 4"}})
+    CHECK_THROWS_WITH(estimate(toy, name, {{number, value}}), expected);
+  const Estimator& cg = find_estimator("cg");
+  CHECK_THROWS_WITH(cg.check({{"iterations", 1}, {"tolerance", 0}}), "cg.damping is missing");
+  CHECK_THROWS_WITH(cg.check({{"terms", 1}}), "cg has no number 'terms'");
 
   ToyProblem saddle = make_toy_problem("quadratic");
   saddle.step.weight_decay = -5;  // H = diag(5, -4, -4.9)
@@ -235,6 +280,11 @@ TEST_CASE("what makes a row wrong is said with its number") {
   const ToyProblem hard = make_toy_problem("toy");
   estimate(hard, "bilevel-difference", {{"iterations", 1}}, &fault);
   CHECK(fault.find("not converged: the inner problem was left at |gradient| = ") == 0);
+  const ToyProblem lost = make_toy_problem("quadratic");
+  lost.bilevel.alphas[0].value =
+      Tensor::from(std::vector<double>{0, std::nan(""), 0}, {3}).set_requires_grad(true);
+  estimate(lost, "bilevel-difference", {}, &fault);
+  CHECK(fault == "not converged: the inner problem was left at |gradient| = nan");
 }
 
 TEST_CASE("no estimator changes a weight, an alpha or a gradient by a bit") {
@@ -275,6 +325,7 @@ TEST_CASE("no estimator changes what a search has learned by a bit") {
   for (int64_t i = 0; i < 2; ++i) state.step(batch(2 * i), batch(2 * i + 1), 0.025, i);
   const Bilevel problem = state.bilevel(batch(4), batch(5), 2);
   const InnerStep step = state.inner_step(0.025);
+  CHECK_THROWS_WITH(solve_inner(problem, 0), Catch::Contains("weights; expected at most 4096"));
   const test::Snapshot before = test::snapshot(state);
   for (const Estimator& e : estimators()) {
     if (e.reference) continue;  // too many weights

@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <memory>
+#include <optional>
+#include <set>
 #include <stdexcept>
 
 #include "engine/error.h"
@@ -29,7 +32,8 @@ constexpr const char* kNotes =
 state that PyTorch wrote, or on a problem with a known answer, and holds all of them against a reference. Nothing is
 trained or changed. --list shows the estimators, what they are and their numbers; docs/gradient-error.md the formulas.
 
-The reference is dense-implicit in f64 up to 4096 weights, else exact-unrolled, unless --reference names another.
+The reference is the known answer of a problem, else dense-implicit in f64 up to 4096 weights, else exact-unrolled,
+unless --reference names another.
 A cosine of 1 and an error of 0 are right. `signs`, `arg-max` and `genotype` are shares: of the alphas, of the edges
 on which descent would raise the same candidate, of the edges of the cells derived when the alphas move along either
 gradient. `!` marks what is no valid row; the reason stands below, and the exit code is 7.
@@ -52,8 +56,8 @@ struct Arguments {
 double number_in(std::string_view text, const std::string& where) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size())
-    throw UsageError(fmt::format("{}: {} is no number", where, quote(std::string(text))));
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value))
+    throw UsageError(fmt::format("{}: {} is no finite number", where, quote(std::string(text))));
   return value;
 }
 
@@ -115,8 +119,13 @@ std::vector<Variant> swept(const std::vector<Variant>& variants, const std::stri
       at = end + 1;
       bool has = true;
       if (key == "xi") {
+        if (!(next.value >= 0))
+          throw UsageError(fmt::format("--sweep xi: {}; expected a number from 0", next.value));
         next.rate = next.value;
       } else if (key == "batch") {
+        if (!(next.value >= 1 && next.value < 1e9 && next.value == std::floor(next.value)))
+          throw UsageError(
+              fmt::format("--sweep batch: {}; expected a whole number from 1", next.value));
         next.batch = static_cast<int64_t>(next.value);
       } else {
         has = false;
@@ -140,7 +149,10 @@ bool by_default(const Estimator& e) {
   return !e.reference && e.name != "forward-mode" && e.name != "zero-order";
 }
 
-std::vector<Variant> variants_of(const Arguments& args) {
+// As --estimators names them.
+std::vector<Variant> asked_for(const Arguments& args) {
+  for (const std::string& name : args.estimators)
+    if (name != "all") named(name, "--estimators");
   std::vector<Variant> variants;
   for (const Estimator& e : nas::estimators()) {
     const bool asked = std::ranges::count(args.estimators, e.name) > 0;
@@ -148,13 +160,45 @@ std::vector<Variant> variants_of(const Arguments& args) {
     if (args.estimators.empty() ? by_default(e) : asked || (all && !e.reference))
       variants.push_back(variant_of(e, args));
   }
-  for (const std::string& name : args.estimators)
-    if (name != "all") named(name, "--estimators");
-  std::vector<Variant> result = args.sweeps.empty() ? variants : std::vector<Variant>();
+  return variants;
+}
+
+// As --sweep multiplies them.
+std::vector<Variant> variants_of(const std::vector<Variant>& asked, const Arguments& args) {
+  if (args.sweeps.empty()) return asked;
+  std::vector<Variant> result;
+  std::set<std::string> labels;
   for (const std::string& sweep : args.sweeps) {
-    for (Variant& v : swept(variants, sweep)) result.push_back(std::move(v));
+    for (Variant& v : swept(asked, sweep)) {
+      if (!labels.insert(v.label()).second)
+        throw UsageError(fmt::format("--sweep: {} would be there twice", quote(v.label())));
+      result.push_back(std::move(v));
+    }
   }
   return result;
+}
+
+// Numbers of estimators that do not run would change nothing.
+void refuse_unused_numbers(const Arguments& args,
+                           const std::vector<Variant>& asked,
+                           const Variant& reference) {
+  for (const std::string& text : args.set) {
+    const std::string name = text.substr(0, text.find('.'));
+    if (reference.name() != name && std::ranges::count(asked, name, &Variant::name) == 0)
+      throw UsageError(fmt::format(
+          "--set: {} is neither an estimator that was asked for nor the reference", name));
+  }
+}
+
+void refuse_other_batches(const Subject& subject, const std::vector<Variant>& variants) {
+  if (!subject.own_batches) return;
+  for (const Variant& v : variants) {
+    if (v.batch.value_or(subject.batch) != subject.batch)
+      throw UsageError(
+          fmt::format("--sweep batch: {} has batches of its own; {} images were asked for",
+                      subject.source,
+                      *v.batch));
+  }
 }
 
 // A point to study: one of the files, or the problem where there are none.
@@ -163,29 +207,39 @@ Subject subject_at(const std::string& file, const Arguments& args, std::optional
   return subject_of(std::make_shared<FrozenSearch>(args.what.open(file, type)));
 }
 
-// What is affordable: the exact one of a small problem, else the exact gradient of one step.
+// The known answer; else what is affordable: the exact one of a small problem, or the exact
+// gradient of one step.
 Variant reference_of(const Subject& subject, const Arguments& args) {
   if (!args.reference.empty()) return variant_of(named(args.reference, "--reference"), args);
+  if (!subject.closed_form.empty()) return {};
   const bool small = subject.weights <= kDenseLimit && subject.dtype == DType::kFloat64;
   return variant_of(nas::find_estimator(small ? "dense-implicit" : "exact-unrolled"), args);
 }
 
 Study study(const std::string& file, const Arguments& args, Console& console) {
+  const std::vector<Variant> asked = asked_for(args);
+  std::vector<Variant> variants = variants_of(asked, args);
   Subject subject = subject_at(file, args, args.what.type());
+  subject.smooth = args.smooth;
   if (args.what.batch > 0) subject.batch = args.what.batch;
   if (args.xi >= 0) subject.rate = args.xi;
   Variant reference = reference_of(subject, args);
+  refuse_unused_numbers(args, asked, reference);
+  refuse_other_batches(subject, variants);
   const std::string source = subject.source;
   try {
     const auto tell = [&](const std::string& line) { console.detail(source + ": " + line); };
     Study study = run_study(std::move(subject),
-                            variants_of(args),
+                            std::move(variants),
                             std::move(reference),
                             args.what.batches,
                             args.start,
                             tell);
-    if (args.decompose >= 0)
-      take_apart(study, args.decompose, subject_at(file, args, DType::kFloat64), tell);
+    if (args.decompose >= 0) {
+      std::optional<Subject> precise;
+      if (study.subject.dtype != DType::kFloat64) precise = subject_at(file, args, DType::kFloat64);
+      take_apart(study, args.decompose, std::move(precise), tell);
+    }
     release(study);
     return study;
   } catch (const std::invalid_argument& e) {
@@ -211,12 +265,18 @@ int list(bool as_json) {
   return kDone;
 }
 
+void refuse_for_problem(const StudyOptions& what) {
+  if (what.batches > 1) throw UsageError("--batches: a problem has one pair of batches");
+  if (what.batch > 0) throw UsageError("--batch: a problem has batches of its own");
+  if (!what.epochs.empty()) throw UsageError("--epochs: a problem has none");
+  if (!what.data.empty()) throw UsageError("--data: a problem reads no images");
+}
+
 int gradient_error(const Arguments& args, Console& console) {
   if (args.list) return list(args.json);
   if (!args.what.path.empty() + !args.what.state.empty() + !args.problem.empty() != 1)
     throw UsageError("gradient-error: expected one of PATH, --state FILE and --problem NAME");
-  if (!args.problem.empty() && args.what.batches > 1)
-    throw UsageError("--batches: a problem has one pair of batches");
+  if (!args.problem.empty()) refuse_for_problem(args.what);
   const std::vector<std::filesystem::path> files = args.problem.empty()
                                                        ? args.what.files("gradient-error")
                                                        : std::vector<std::filesystem::path>{""};
@@ -230,7 +290,7 @@ int gradient_error(const Arguments& args, Console& console) {
     studies.push_back(study(file.native(), args, console));
     document["points"].push_back(to_json(studies.back()));
     if (!args.json) fmt::print("{}", study_table(studies.back()));
-    for (const std::string& fault : faults_of(studies.back())) {
+    for (const std::string& fault : studies.back().faults) {
       console.error(fault);
       valid = false;
     }
@@ -288,7 +348,7 @@ Command add_gradient_error(CLI::App& app, Console& console) {
          "--reference",
          args->reference,
          "NAME",
-         "the estimator that all are held against [by size]");
+         "the estimator that all are held against [the known answer, or by size]");
   option(how, "--xi", args->xi, "X", "rate of the inner step [the run's at that epoch]")
       ->check(CLI::NonNegativeNumber);
   may_repeat(option(how, "--set", args->set, "NAME.NUMBER=X", "a number of an estimator"));

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 #include "engine/safetensors.h"
 #include "engine/types.h"
@@ -58,12 +59,14 @@ struct Estimated {
   const std::vector<Outcome>& outcomes;
   const Row& row;
   std::string label;
+  std::optional<size_t> place;  // among the variants; none: the reference
 };
 std::vector<Estimated> all_of(const Study& study) {
   std::vector<Estimated> all{
-      {study.reference, study.references, study.reference_row, study.reference.label()}};
+      {study.reference, study.references, study.reference_row, study.reference.label(), {}}};
   for (size_t i = 0; i < study.variants.size(); ++i)
-    all.push_back({study.variants[i], study.outcomes[i], study.rows[i], study.variants[i].label()});
+    all.push_back(
+        {study.variants[i], study.outcomes[i], study.rows[i], study.variants[i].label(), i});
   return all;
 }
 
@@ -95,7 +98,8 @@ std::string csv_line(const Study& study,
                      const std::string& label,
                      const std::string& pair,
                      const std::string& group,
-                     const Agreement& a) {
+                     const Agreement& a,
+                     bool valid) {
   std::string line = fmt::format("{},{},{},{},{},{}",
                                  study.subject.epoch,
                                  study.subject.step,
@@ -103,29 +107,30 @@ std::string csv_line(const Study& study,
                                  label,
                                  pair,
                                  group);
-  for (const Column& c : kColumns) line += fmt::format(",{}", a.*c.member);
-  return line + "\n";
+  for (const Column& c : kColumns)
+    line +=
+        fmt::format(",{}", std::abs(a.*c.member) >= 0 ? a.*c.member : std::nan(""));  // unsigned
+  return line + fmt::format(",{}\n", valid ? 1 : 0);
+}
+
+// What is not as it would be by default.
+std::string conditions(const Study& study) {
+  const Subject& s = study.subject;
+  std::string text;
+  if (study.start.steps > 0) text += fmt::format(", after {} inner steps", study.start.steps);
+  if (study.start.optimum) text += ", at the inner optimum";
+  if (s.smooth > 0) text += fmt::format(", smooth {:g}", s.smooth);
+  if (s.fused == false) text += ", not fused";
+  return text;
 }
 
 }  // namespace
-
-std::vector<std::string> faults_of(const Study& study) {
-  std::vector<std::string> faults = study.faults;
-  for (const Estimated& e : all_of(study)) {
-    for (const Outcome& o : e.outcomes) {
-      if (o.fault.empty()) continue;
-      faults.push_back(fmt::format("{}: {}", e.variant.label(), o.fault));
-      break;
-    }
-  }
-  return faults;
-}
 
 std::string study_table(const Study& study) {
   const Subject& s = study.subject;
   std::string text = fmt::format(
       "{}, epoch {}, step {}: {} alphas, {} weights, {}; reference {}, {} {} of batches, xi "
-      "{:.4g}\n",
+      "{:.4g}{}\n",
       s.source,
       s.epoch,
       s.step,
@@ -135,9 +140,10 @@ std::string study_table(const Study& study) {
       study.reference.label(),
       study.references.size(),
       study.references.size() == 1 ? "pair" : "pairs",
-      study.reference.rate.value_or(s.rate));
+      s.rate,
+      conditions(study));
   const bool several = study.references.size() > 1;
-  text += fmt::format("{:<32} {:>9}{} {:>10} {:>7} {:>6} {:>7} {:>8} {:>7} {:>9} {:>9}\n",
+  text += fmt::format("{:<32} {:>9}{} {:>10} {:>7} {:>6} {:>7} {:>8} {:>7} {:>9} {:>10}\n",
                       "estimator",
                       "cosine",
                       several ? "       +-" : "",
@@ -148,14 +154,13 @@ std::string study_table(const Study& study) {
                       "genotype",
                       "passes",
                       "seconds",
-                      "peak MiB");
+                      "tensor MiB");
   for (const Estimated& e : all_of(study)) {
-    const bool is_reference = &e.outcomes == &study.references;
     const Row& row = e.row;
     const auto [cosine, deviation] = over_pairs(row, &Agreement::cosine);
     const auto of = [&](double Agreement::*member) { return over_pairs(row, member).mean; };
-    text += fmt::format("{:<32} {:>9}{} {:>10} {:>7} {:>6} {:>7} {:>8} {:>7} {:>9} {:>9}{}\n",
-                        is_reference ? fmt::format("({})", e.label) : e.label,
+    text += fmt::format("{:<32} {:>9}{} {:>10} {:>7} {:>6} {:>7} {:>8} {:>7} {:>9} {:>10}{}\n",
+                        e.place ? e.label : fmt::format("({})", e.label),
                         cell(cosine, "{:.6f}"),
                         several ? fmt::format(" {:>8}", cell(deviation, "{:.4f}")) : "",
                         cell(of(&Agreement::error), "{:.3e}"),
@@ -179,15 +184,19 @@ Json to_json(const Study& study) {
                    {"dtype", to_string(s.dtype)},
                    {"weights", s.weights},
                    {"alphas", s.entries.size()},
-                   {"rate", study.reference.rate.value_or(s.rate)},
+                   {"rate", s.rate},
                    {"batch", s.batch},
                    {"pairs", study.references.size()},
-                   {"faults", faults_of(study)},
+                   {"smooth", s.smooth > 0 ? Json(s.smooth) : Json()},
+                   {"inner_steps", study.start.steps},
+                   {"inner_optimum", study.start.optimum},
+                   {"fused", s.fused ? Json(*s.fused) : Json()},
+                   {"faults", study.faults},
                    {"rows", Json::array()}};
   for (const Estimated& e : all_of(study)) {
     const Row& row = e.row;
-    Json j = {{"estimator", e.variant.estimator->name},
-              {"reference", &e.outcomes == &study.references},
+    Json j = {{"estimator", e.variant.name()},
+              {"reference", !e.place},
               {"label", e.variant.label()},
               {"numbers", numbers_of(e.variant)}};
     if (!e.variant.swept.empty())
@@ -209,10 +218,9 @@ Json to_json(const Study& study) {
       for (const Column& c : kColumns) group[c.name] = number(g.agreement.*c.member);
       j["groups"].push_back(std::move(group));
     }
-    if (const auto place = &e.outcomes - study.outcomes.data();
-        !study.parts.empty() && &e.outcomes != &study.references) {
+    if (e.place && !study.parts.empty()) {
       for (const Part& part : kParts)
-        j["parts"][part.name] = number(study.parts[place].*part.member);
+        j["parts"][part.name] = number(study.parts[*e.place].*part.member);
     }
     document["rows"].push_back(std::move(j));
   }
@@ -222,15 +230,16 @@ Json to_json(const Study& study) {
 std::string csv_of(const std::vector<Study>& studies) {
   std::string text = "epoch,step,reference,estimator,pair,group";
   for (const Column& c : kColumns) text += fmt::format(",{}", c.name);
-  text += "\n";
+  text += ",valid\n";
   for (const Study& study : studies) {
     for (const Estimated& e : all_of(study)) {
-      if (&e.outcomes == &study.references) continue;
+      if (!e.place) continue;
       const Row& row = e.row;
       for (size_t k = 0; k < row.agreements.size(); ++k)
-        text += csv_line(study, e.label, fmt::format("{}", k), "all", row.agreements[k]);
+        text += csv_line(
+            study, e.label, fmt::format("{}", k), "all", row.agreements[k], row.faults[k].empty());
       for (const nas::GroupAgreement& g : row.groups)
-        text += csv_line(study, e.label, "mean", g.group, g.agreement);
+        text += csv_line(study, e.label, "mean", g.group, g.agreement, row.fault.empty());
     }
   }
   return text;
@@ -242,12 +251,11 @@ void dump(const std::filesystem::path& path, const std::vector<Study>& studies) 
     const std::string point =
         studies.size() == 1 ? "" : fmt::format("epoch-{}/", study.subject.epoch);
     for (const Estimated& e : all_of(study)) {
-      const bool is_reference = &e.outcomes == &study.references;
       const Vector gradient = mean_gradient(e.outcomes);
       auto at = gradient.begin();
       for (const auto& [name, shape] : study.subject.alphas) {
         const auto n = numel(shape);
-        writer.add(fmt::format("{}{}/{}", point, is_reference ? "reference" : e.label, name),
+        writer.add(fmt::format("{}{}/{}", point, e.place ? e.label : "reference", name),
                    {shape.begin(), shape.end()},
                    Vector(at, at + n));
         at += n;

@@ -12,15 +12,13 @@ namespace oche::tools {
 
 // The columns over pairs of batches are means; +- is the deviation.
 std::string study_table(const Study& study);
-// Each estimator's means and deviations, its groups, and the values of each pair.
+// Each estimator's means and deviations, and its groups (docs/formats.md).
 Json to_json(const Study& study);
-// A line for each estimator, point of a run, pair and group ("all": everything).
+// A line for each estimator, point of a run, pair and group ("all": everything); `valid` is 1 where
+// nothing is wrong with the estimate, its start and its reference.
 std::string csv_of(const std::vector<Study>& studies);
 // <estimator>/<alphas> and reference/<alphas>, f64, the means over the pairs; of several points of
 // a run behind "epoch-N/".
 void dump(const std::filesystem::path& path, const std::vector<Study>& studies);
-
-// What makes a row invalid, one line each, and what was wrong with the start.
-std::vector<std::string> faults_of(const Study& study);
 
 }  // namespace oche::tools

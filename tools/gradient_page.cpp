@@ -40,14 +40,16 @@ constexpr const char* kStyles[] = {"blue",
 Series line_of(const Variant& v) {
   const auto all = nas::estimators();
   const auto place = static_cast<size_t>(v.estimator - all.data());
-  return {std::string(v.estimator->name), kStyles[place % std::size(kStyles)], {}, {}};
+  return {std::string(v.name()), kStyles[place % std::size(kStyles)], {}, {}};
 }
 
 double mean_of(const Row& row, double Agreement::*member) {
   return over_pairs(row, member).mean;
 }
 
-void add_point(std::vector<Series>& lines, const Variant& v, double x, double y) {
+// Nothing of a row that is none.
+void add_point(std::vector<Series>& lines, const Variant& v, const Row& row, double x, double y) {
+  if (!row.fault.empty()) return;
   const Series fresh = line_of(v);
   auto line = std::ranges::find(lines, fresh.label, &Series::label);
   if (line == lines.end()) line = lines.insert(lines.end(), fresh);
@@ -61,9 +63,10 @@ std::string along_epochs(const std::vector<Study>& studies) {
   for (const Study& s : studies) {
     for (size_t i = 0; i < s.variants.size(); ++i) {
       const auto epoch = static_cast<double>(s.subject.epoch);
-      add_point(cosine.series, s.variants[i], epoch, mean_of(s.rows[i], &Agreement::cosine));
+      const Row& row = s.rows[i];
+      add_point(cosine.series, s.variants[i], row, epoch, mean_of(row, &Agreement::cosine));
       add_point(
-          error.series, s.variants[i], epoch, std::log10(mean_of(s.rows[i], &Agreement::error)));
+          error.series, s.variants[i], row, epoch, std::log10(mean_of(row, &Agreement::error)));
     }
   }
   return figure("Cosine by epoch", cosine) + figure("Error by epoch", error);
@@ -82,6 +85,11 @@ void mark_default(Plot& plot) {
   plot.series.push_back({"DARTS: 0.01", "grey dotted", {-2, -2}, {low, high}});
 }
 
+// True iff its radius is over |v|, as DARTS' is.
+bool counts_as_darts(const Variant& v) {
+  return v.name() == "finite-difference" && v.numbers.at("relative") == 0;
+}
+
 std::string sweeps(const std::vector<Study>& studies) {
   std::string html;
   for (const Study& s : studies) {
@@ -95,11 +103,14 @@ std::string sweeps(const std::vector<Study>& studies) {
                                          "log10 of " + v.swept,
                                          "log10 of the relative error"})
                        .first->second;
-      add_point(
-          plot.series, v, std::log10(v.value), std::log10(mean_of(s.rows[i], &Agreement::error)));
+      add_point(plot.series,
+                v,
+                s.rows[i],
+                std::log10(v.value),
+                std::log10(mean_of(s.rows[i], &Agreement::error)));
     }
     for (auto& [key, plot] : plots) {
-      if (key == "radius") mark_default(plot);
+      if (key == "radius" && std::ranges::any_of(s.variants, counts_as_darts)) mark_default(plot);
       html += figure(fmt::format("Error against {}, epoch {}", escape(key), s.subject.epoch), plot);
     }
   }
@@ -112,6 +123,7 @@ std::string cost_against_error(const Study& s) {
     const Row& row = s.rows[i];
     add_point(plot.series,
               s.variants[i],
+              row,
               std::log10(static_cast<double>(row.passes)),
               std::log10(over_pairs(row, &Agreement::error).mean));
   }
@@ -144,12 +156,15 @@ std::string by_candidates(const Study& s) {
       if (s.variants[i].swept.empty())
         add_point(plot.series,
                   s.variants[i],
+                  row,
                   static_cast<double>(c + 1),
                   std::log10(group->agreement.error));
       cells += fmt::format("<td class=\"number\">{:+.3f}</td>", group->agreement.bias);
     }
-    body +=
-        fmt::format("<tr><th scope=\"row\">{}</th>{}</tr>\n", escape(s.variants[i].label()), cells);
+    body += fmt::format("<tr><th scope=\"row\">{}{}</th>{}</tr>\n",
+                        escape(s.variants[i].label()),
+                        row.fault.empty() ? "" : " !",
+                        cells);
   }
   std::string html = fmt::format("<h3>Epoch {}</h3>\n", s.subject.epoch);
   if (!plot.series.empty()) html += figure("Error by candidate", plot);
@@ -186,8 +201,7 @@ std::string gradient_page(const std::vector<Study>& studies) {
   html += "<h2>All figures</h2>\n";
   for (const Study& s : studies) {
     html += fmt::format("<pre>{}</pre>\n", escape(study_table(s)));
-    for (const std::string& fault : faults_of(s))
-      html += fmt::format("<p>! {}</p>\n", escape(fault));
+    for (const std::string& fault : s.faults) html += fmt::format("<p>! {}</p>\n", escape(fault));
   }
   return html.append(nas::report::kPageEnd);
 }

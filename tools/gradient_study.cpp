@@ -6,15 +6,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <numeric>
+#include <iterator>
 #include <utility>
 
 #include "engine/op.h"
 #include "engine/storage.h"
-#include "nas/genotype.h"
 #include "nas/inner_solver.h"
 #include "nas/spread.h"
-#include "nas/toy_problems.h"
 #include "nas/unroll.h"
 
 namespace oche::tools {
@@ -27,9 +25,42 @@ constexpr double kDeriveMove = 1;
 // The residual of a linear system beyond which its solution is no reference.
 constexpr double kReferenceResidual = 1e-4;
 
-Outcome run(const Subject& subject, const Variant& v, int64_t pair) {
+using Tell = std::function<void(const std::string&)>;
+
+// Where the weights of a pair are, with their buffers, and what is wrong there.
+struct Place {
+  nas::InnerState state;
+  std::string fault;
+};
+
+Place place_of(const Subject& s, const nas::Bilevel& problem, const InnerStart& start) {
+  const nas::InnerStep step = s.inner_step(s.rate);
+  Place at{.state = {detached(problem.weights.tensors()), step.buffers}, .fault = {}};
+  at.state = nas::inner_steps(problem, step, std::move(at.state), start.steps);
+  if (start.optimum) {
+    const Substitution put(problem.weights, detached_leaves(at.state.weights));
+    nas::InnerOptimum optimum = nas::solve_inner(problem, step.weight_decay);
+    at.state = {std::move(optimum.weights), {}};
+    if (!optimum.converged)
+      at.fault = fmt::format("the inner problem did not converge: |gradient| is {:.3g}",
+                             optimum.gradient_norm);
+  }
+  at.state = nas::inner_steps(problem, step, std::move(at.state), start.beyond);
+  return at;
+}
+
+Outcome run(const Subject& subject,
+            const Variant& v,
+            int64_t pair,
+            const std::vector<Tensor>& buffers) {
+  if (!v.estimator) {
+    Outcome known;
+    known.gradient = subject.closed_form;
+    return known;
+  }
   const nas::Bilevel problem = subject.problem(pair, v.batch.value_or(subject.batch));
-  const nas::InnerStep step = subject.inner_step(v.rate.value_or(subject.rate));
+  nas::InnerStep step = subject.inner_step(v.rate.value_or(subject.rate));
+  step.buffers = buffers;
   release_unused_memory();
   reset_peak_memory();
   const int64_t held = memory_stats().live;
@@ -47,6 +78,51 @@ Outcome run(const Subject& subject, const Variant& v, int64_t pair) {
       !std::ranges::all_of(o.gradient, [](double x) { return std::isfinite(x); }))
     o.fault = fmt::format("not finite: |gradient| is {}", norm(o.gradient));
   return o;
+}
+
+// What variants make of pairs of batches.
+struct Estimates {
+  std::vector<std::vector<Outcome>> outcomes;  // of each variant for each pair
+  std::vector<std::string> starts;             // faults of the start, for each pair
+};
+
+Estimates estimate(const Subject& s,
+                   const std::vector<Variant>& variants,
+                   int64_t pairs,
+                   const InnerStart& start,
+                   const Tell& tell) {
+  Estimates all{.outcomes = std::vector<std::vector<Outcome>>(variants.size()), .starts = {}};
+  for (int64_t k = 0; k < pairs; ++k) {
+    const nas::Bilevel problem = s.problem(k, s.batch);
+    const Place at = place_of(s, problem, start);
+    all.starts.push_back(at.fault);
+    const Substitution put(problem.weights, detached_leaves(at.state.weights));
+    for (size_t i = 0; i < variants.size(); ++i) {
+      tell(fmt::format("batches {} of {}: {}", k + 1, pairs, variants[i].label()));
+      all.outcomes[i].push_back(run(s, variants[i], k, at.state.buffers));
+    }
+  }
+  return all;
+}
+
+// Of each start its fault, and of each variant the first. `where` follows the source.
+void add_faults(std::vector<std::string>& faults,
+                const std::string& where,
+                const std::vector<Variant>& variants,
+                const Estimates& e) {
+  const auto at = [&](size_t pair) {
+    return e.starts.size() == 1 ? where : fmt::format("{}, pair {}", where, pair);
+  };
+  for (size_t k = 0; k < e.starts.size(); ++k) {
+    if (!e.starts[k].empty()) faults.push_back(fmt::format("{}: {}", at(k), e.starts[k]));
+  }
+  for (size_t i = 0; i < variants.size(); ++i) {
+    const std::vector<Outcome>& of = e.outcomes[i];
+    const auto first = std::ranges::find_if(of, [](const Outcome& o) { return !o.fault.empty(); });
+    if (first != of.end())
+      faults.push_back(
+          fmt::format("{}: {}: {}", at(first - of.begin()), variants[i].label(), first->fault));
+  }
 }
 
 // The share of the edges and primitives of both cells that are the same.
@@ -67,6 +143,27 @@ nas::Genotype derived(const Subject& subject, Vector gradient) {
   return subject.derive(gradient);
 }
 
+bool has_direction(const Vector& gradient) {
+  const double length = norm(gradient);
+  return length > 0 && std::isfinite(length);
+}
+
+// By tables, edges and candidates; by edges where there are any.
+std::vector<nas::GroupOf> groupings(const std::vector<nas::AlphaEntry>& entries) {
+  const bool edges =
+      std::ranges::any_of(entries, [](const nas::AlphaEntry& e) { return !e.edge.empty(); });
+  if (edges) return {nas::by_table, nas::by_edge, nas::by_candidate};
+  return {nas::by_table, nas::by_candidate};
+}
+
+std::string fault_of(const Study& study, const Outcome& o, size_t pair) {
+  const Outcome& reference = study.references[pair];
+  const std::string& start = study.subject.fault.empty() ? study.starts[pair] : study.subject.fault;
+  if (!o.fault.empty()) return o.fault;
+  if (!start.empty()) return "start: " + start;
+  return reference.fault.empty() ? "" : "reference: " + reference.fault;
+}
+
 Row row_of(const Study& study, const std::vector<Outcome>& outcomes) {
   Row row;
   std::vector<double> seconds;
@@ -78,11 +175,11 @@ Row row_of(const Study& study, const std::vector<Outcome>& outcomes) {
     const std::vector<nas::AlphaEntry>& entries = study.subject.entries;
     row.agreements.push_back(nas::agreement(o.gradient, wanted));
     row.argmax.push_back(nas::argmax_agreement(o.gradient, wanted, entries));
-    if (study.subject.derive && o.fault.empty())
+    if (study.subject.derive && has_direction(o.gradient) && has_direction(wanted))
       row.genotype.push_back(
           shared_edges(derived(study.subject, o.gradient), derived(study.subject, wanted)));
     size_t at = 0;
-    for (const nas::GroupOf group : {nas::by_table, nas::by_edge, nas::by_candidate}) {
+    for (const nas::GroupOf group : groupings(entries)) {
       for (const nas::GroupAgreement& g :
            nas::group_agreement(o.gradient, wanted, entries, group)) {
         if (row.groups.size() == at) row.groups.push_back({g.group, {}});
@@ -99,9 +196,11 @@ Row row_of(const Study& study, const std::vector<Outcome>& outcomes) {
     row.passes = std::max(row.passes, o.passes);
     row.peak_bytes = std::max(row.peak_bytes, o.peak_bytes);
     if (o.residual) row.residual = std::max(row.residual.value_or(0), *o.residual);
+    row.faults.push_back(fault_of(study, o, k));
     if (row.fault.empty()) row.fault = o.fault;
     add(mean, 1 / n, o.gradient);
   }
+  for (size_t k = 0; k < row.faults.size() && row.fault.empty(); ++k) row.fault = row.faults[k];
   std::ranges::nth_element(seconds, seconds.begin() + std::ssize(seconds) / 2);
   row.seconds = seconds[seconds.size() / 2];
   row.stochastic = std::nan("");
@@ -114,80 +213,12 @@ Row row_of(const Study& study, const std::vector<Outcome>& outcomes) {
 
 }  // namespace
 
-Subject subject_of(std::shared_ptr<FrozenSearch> search) {
-  nas::SearchState& state = search->state();
-  Subject s{.source = search->source(),
-            .epoch = search->epoch(),
-            .step = search->step(),
-            .dtype = search->config().dtype,
-            .rate = search->rate(),
-            .batch = search->config().batch,
-            .most_pairs = search->most_pairs(),
-            .entries = nas::alpha_entries(state),
-            .alphas = {},
-            .weights = state.network.weights().numel(),
-            .closed_form = {},
-            .problem = {},
-            .inner_step = {},
-            .derive = {}};
-  const Alphas alphas = state.arch.alphas();
-  for (size_t i = 0; i < alphas.size(); ++i)
-    s.alphas.emplace_back(alphas.name(i), alphas[i].value.shape());
-  s.problem = [search](int64_t pair, int64_t batch) {
-    const FrozenSearch::Pair p = search->pair(pair, batch);
-    return search->state().bilevel(p.train, p.validation, search->step() + pair);
-  };
-  s.inner_step = [search](double rate) { return search->state().inner_step(rate); };
-  s.derive = [search](const Vector& move) {
-    nas::SearchState& state = search->state();
-    const nas::SearchConfig& c = search->config();
-    const Alphas alphas = state.arch.alphas();
-    Vector values = flatten(alphas.tensors());
-    add(values, 1, move);
-    const Substitution moved(alphas, unflatten(values, alphas.tensors()));
-    const auto decision =
-        nas::make_decision(c.decision, {.threshold = c.threshold, .skips = c.skips});
-    return nas::derive(*decision, state.relaxation(), state.alphas(), state.space, c.multiplier);
-  };
-  return s;
-}
-
-Subject toy_subject(std::string_view problem, DType dtype) {
-  const auto toy = std::make_shared<nas::ToyProblem>(nas::make_toy_problem(problem, dtype));
-  Subject s{.source = toy->name,
-            .epoch = 0,
-            .step = 0,
-            .dtype = dtype,
-            .rate = toy->step.rate.item(),
-            .batch = 0,
-            .most_pairs = 1,
-            .entries = {},
-            .alphas = {},
-            .weights = toy->bilevel.weights.numel(),
-            .closed_form = toy->hypergradient,
-            .problem = [toy](int64_t, int64_t) { return toy->bilevel; },
-            .inner_step =
-                [toy, dtype](double rate) {
-                  nas::InnerStep step = toy->step;
-                  step.rate = Tensor::full({}, rate, dtype);
-                  return step;
-                },
-            .derive = {}};
-  const Alphas& alphas = toy->bilevel.alphas;
-  for (size_t i = 0; i < alphas.size(); ++i) {
-    const auto columns = std::ssize(toy->candidates);
-    s.alphas.emplace_back(alphas.name(i), alphas[i].value.shape());
-    for (int64_t e = 0; e < alphas[i].value.numel(); ++e)
-      s.entries.push_back({alphas.name(i),
-                           columns ? fmt::format("edge {}", e / columns) : "",
-                           columns ? toy->candidates[e % columns] : fmt::format("entry {}", e)});
-  }
-  return s;
+std::string_view Variant::name() const {
+  return estimator ? estimator->name : "closed-form";
 }
 
 std::string Variant::label() const {
-  const std::string name(estimator->name);
-  return swept.empty() ? name : fmt::format("{} {}={:g}", name, swept, value);
+  return swept.empty() ? std::string(name()) : fmt::format("{} {}={:g}", name(), swept, value);
 }
 
 Study run_study(Subject subject,
@@ -195,44 +226,34 @@ Study run_study(Subject subject,
                 Variant reference,
                 int64_t pairs,
                 const InnerStart& start,
-                const std::function<void(const std::string&)>& tell) {
-  Study study{.subject = std::move(subject),
-              .variants = std::move(variants),
-              .reference = std::move(reference),
-              .outcomes = {},
-              .references = {},
-              .rows = {},
-              .reference_row = {},
-              .faults = {},
-              .parts = {}};
-  const Subject& s = study.subject;
-  study.outcomes.resize(study.variants.size());
-  for (int64_t k = 0; k < pairs; ++k) {
-    const nas::Bilevel problem = s.problem(k, s.batch);
-    const nas::InnerStep step = s.inner_step(study.reference.rate.value_or(s.rate));
-    std::vector<Tensor> at = detached_leaves(problem.weights.tensors());
-    if (start.steps > 0)
-      at = detached_leaves(
-          nas::inner_steps(problem, step, nas::inner_start(problem, step), start.steps).weights);
-    if (start.optimum) {
-      const nas::InnerOptimum optimum = nas::solve_inner(problem, step.weight_decay);
-      at = detached_leaves(optimum.weights);
-      if (!optimum.converged)
-        study.faults.push_back(fmt::format(
-            "the inner problem did not converge: |gradient| is {:.3g}", optimum.gradient_norm));
-    }
-    const Substitution put(problem.weights, at);
-    const auto estimate = [&](const Variant& v) {
-      tell(fmt::format("batches {} of {}: {}", k + 1, pairs, v.label()));
-      return run(s, v, k);
-    };
-    study.references.push_back(estimate(study.reference));
-    if (Outcome& o = study.references.back(); o.fault.empty() && o.residual > kReferenceResidual)
+                const Tell& tell) {
+  std::vector<Variant> all{reference};
+  all.insert(all.end(), variants.begin(), variants.end());
+  for (const Variant& v : all) {
+    if (v.estimator) v.estimator->check(v.numbers);
+  }
+  Estimates e = estimate(subject, all, pairs, start, tell);
+  for (Outcome& o : e.outcomes.front()) {
+    if (o.fault.empty() && o.residual > kReferenceResidual)
       o.fault = fmt::format(
           "no reference: the residual is {:.3g} |v|, over {:g}", *o.residual, kReferenceResidual);
-    for (size_t i = 0; i < study.variants.size(); ++i)
-      study.outcomes[i].push_back(estimate(study.variants[i]));
   }
+  std::vector<std::string> faults;
+  if (!subject.fault.empty())
+    faults.push_back(fmt::format("{}: {}", subject.source, subject.fault));
+  add_faults(faults, subject.source, all, e);
+  Study study{.subject = std::move(subject),
+              .start = start,
+              .variants = std::move(variants),
+              .reference = std::move(reference),
+              .outcomes = {std::make_move_iterator(e.outcomes.begin() + 1),
+                           std::make_move_iterator(e.outcomes.end())},
+              .references = std::move(e.outcomes.front()),
+              .starts = std::move(e.starts),
+              .rows = {},
+              .reference_row = {},
+              .parts = {},
+              .faults = std::move(faults)};
   for (const std::vector<Outcome>& outcomes : study.outcomes)
     study.rows.push_back(row_of(study, outcomes));
   study.reference_row = row_of(study, study.references);
@@ -245,34 +266,46 @@ void release(Study& study) {
   study.subject.derive = {};
 }
 
-void take_apart(Study& study,
-                int64_t steps,
-                Subject precise,
-                const std::function<void(const std::string&)>& tell) {
-  precise.rate = study.subject.rate;
-  precise.batch = study.subject.batch;
-  const auto exact = std::ranges::find(
-      study.variants, "exact-unrolled", [](const Variant& v) { return v.estimator->name; });
+void take_apart(Study& study, int64_t steps, std::optional<Subject> precise, const Tell& tell) {
+  const Subject& s = study.subject;
+  const std::vector<Variant>& variants = study.variants;
   const auto pairs = std::ssize(study.references);
-  const Study later =
-      run_study(study.subject, study.variants, study.reference, pairs, {.steps = steps}, tell);
-  const Study fine =
-      run_study(std::move(precise), study.variants, study.reference, pairs, {}, tell);
-  for (size_t i = 0; i < study.variants.size(); ++i) {
+  InnerStart further = study.start;
+  further.beyond += steps;
+  const Estimates later = estimate(s, variants, pairs, further, tell);
+  add_faults(study.faults, fmt::format("{}, {} inner steps on", s.source, steps), variants, later);
+  Estimates fine;
+  if (precise && s.dtype != DType::kFloat64) {
+    precise->rate = s.rate;
+    precise->batch = s.batch;
+    fine = estimate(*precise, variants, pairs, study.start, tell);
+    add_faults(study.faults, s.source + ", in float64", variants, fine);
+  }
+  // The exact product at the same step and batch, among the variants or as the reference.
+  const auto exact_of = [&](const Variant& v) -> const std::vector<Outcome>* {
+    const auto fits = [&](const Variant& other) {
+      return other.name() == "exact-unrolled" &&
+             other.rate.value_or(s.rate) == v.rate.value_or(s.rate) &&
+             other.batch.value_or(s.batch) == v.batch.value_or(s.batch);
+    };
+    const auto found = std::ranges::find_if(variants, fits);
+    if (found != variants.end()) return &study.outcomes[found - variants.begin()];
+    return fits(study.reference) ? &study.references : nullptr;
+  };
+  for (size_t i = 0; i < variants.size(); ++i) {
     const auto from = [&](const std::vector<Outcome>& others) {
       double sum = 0;
       for (int64_t k = 0; k < pairs; ++k)
         sum += nas::agreement(study.outcomes[i][k].gradient, others[k].gradient).error;
       return sum / static_cast<double>(pairs);
     };
-    const bool differs =
-        study.variants[i].estimator->name == "finite-difference" && exact != study.variants.end();
+    const std::vector<Outcome>* exact =
+        variants[i].name() == "finite-difference" ? exact_of(variants[i]) : nullptr;
     study.parts.push_back(
         {.inner = from(later.outcomes[i]),
          .inverse = from(study.references),
-         .finite_difference =
-             differs ? from(study.outcomes[exact - study.variants.begin()]) : std::nan(""),
-         .precision = from(fine.outcomes[i])});
+         .finite_difference = exact ? from(*exact) : std::nan(""),
+         .precision = fine.outcomes.empty() ? std::nan("") : from(fine.outcomes[i])});
   }
 }
 

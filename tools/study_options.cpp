@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "engine/error.h"
 #include "tools/command_line.h"
 #include "tools/exit_code.h"
 
@@ -16,6 +17,11 @@ std::optional<DType> StudyOptions::type() const {
 std::vector<std::filesystem::path> StudyOptions::files(const char* command) const {
   if (path.empty() == state.empty())
     throw UsageError(fmt::format("{}: expected one of PATH and --state FILE", command));
+  if (!state.empty() && !data.empty())
+    throw UsageError("--data: a state has its batches with it, and reads no images");
+  if (!epochs.empty() && (!state.empty() || !std::filesystem::is_directory(path)))
+    throw UsageError(fmt::format("--epochs: {} is one point; expected a run directory",
+                                 quote(state.empty() ? path : state, 4096)));
   if (!state.empty()) return {state};
   return checkpoints_of(path, epochs);
 }
@@ -30,6 +36,12 @@ FrozenSearch StudyOptions::open(const std::filesystem::path& file,
                                  search.source(),
                                  *search.most_pairs(),
                                  batches));
+  if (search.most_pairs() && batch > 0 && batch != search.config().batch)
+    throw UsageError(
+        fmt::format("--batch: {} has batches of its own, of {} images; {} were asked for",
+                    search.source(),
+                    search.config().batch,
+                    batch));
   return search;
 }
 

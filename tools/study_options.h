@@ -22,10 +22,10 @@ struct StudyOptions {
 
   std::optional<DType> type() const;  // that was asked for
   // The files to open, one after the other: of a run its checkpoints, else the one that was named.
-  // Throws UsageError unless there is exactly one source.
+  // Throws UsageError unless there is exactly one source, and for options that it has no use for.
   std::vector<std::filesystem::path> files(const char* command) const;
   // One of them, in `type` if it says one. Throws UsageError where it has fewer batches than were
-  // asked for.
+  // asked for, or others.
   FrozenSearch open(const std::filesystem::path& file, std::optional<DType> type) const;
 };
 
