@@ -29,6 +29,8 @@ def radii(axes, points):
     for name, (title, style) in STYLES.items():
         swept = gathered(points(f"radius-{name}"), lambda r: (r["sweep"]["value"] if "sweep" in r else None, r["error"]["mean"]))
         for place, errors in enumerate(swept):
+            if not errors:
+                continue
             axes.loglog(sorted(errors), [statistics.mean(errors[r]) for r in sorted(errors)], style, color=f"C{place}",
                         label=f"{PLACES[place]}, {title}")
     plain = gathered(points("one-step"), lambda r: (r["estimator"], r["error"]["mean"]))
@@ -38,7 +40,7 @@ def radii(axes, points):
     axes.axvline(0.01, color="black", linewidth=0.8)
     axes.annotate("DARTS", (0.01, 1), xycoords=("data", "axes fraction"), fontsize=7)
     axes.set(xlabel="radius of the finite difference (horizontal lines: first order)", ylabel="relative error, one step")
-    axes.legend(ncols=3)
+    axes.legend(ncols=3, loc="lower right", fontsize=6)
 
 
 def cosines(axes, points):
@@ -67,10 +69,11 @@ def biases(axes, points):
                     for group in row["groups"]:  # tables and edges are no candidates
                         if not group["group"].startswith(("alphas_", "betas_")) and group["bias"] is not None:
                             found[group["group"]].append(group["bias"])
+        if not found:
+            continue
         axes.bar([x + 0.2 * i for x in range(len(found))], [statistics.mean(v) for v in found.values()], 0.18,
                  yerr=[statistics.pstdev(v) for v in found.values()], error_kw={"linewidth": 0.6}, label=label)
-        if found:
-            axes.set_xticks([x + 0.3 for x in range(len(found))], list(found), rotation=25, ha="right", fontsize=6)
+        axes.set_xticks([x + 0.3 for x in range(len(found))], list(found), rotation=25, ha="right", fontsize=6)
     axes.set(ylabel="mean error over the reference's rms\n(below 0: favoured by descent)")
     axes.legend()
 
@@ -88,14 +91,21 @@ def curvature(axes, spectra, gaps):
 
 
 def draw(path, runs, read, gaps):
-    """runs: [(method, seed), ...]; read(method, seed, document) -> points, of which some are None; gaps(method, seed) -> {epoch: gap}."""
+    """runs: [(method, seed), ...]; read(method, seed, document) -> points, of which some are None; gaps(method, seed) -> {epoch: gap}.
+    Panels of what was not measured are left out."""
     def points(document):
         return [read(*run, document) for run in runs]
 
-    figure, ((a, b), (c, d)) = plt.subplots(2, 2, figsize=(10, 7.5), layout="constrained")
-    radii(a, points)
-    cosines(b, points)
-    biases(c, points)
-    named = {f"{method}, seed {seed}": (method, seed) for method, seed in runs}
-    curvature(d, {name: read(*run, "hessian") for name, run in named.items()}, {name: gaps(*run) for name, run in named.items()})
+    def eigenvalues(axes, points):
+        curvature(axes, dict(zip(names, points("hessian"))), dict(zip(names, (gaps(*run) for run in runs))))
+
+    names = [f"{method}, seed {seed}" for method, seed in runs]
+    panels = [(radii, "radius-f32"), (cosines, "unrolled"), (biases, "one-step"), (eigenvalues, "hessian")]
+    panels = [panel for panel, document in panels if any(point for run in points(document) for point in run)]
+    figure, axes = plt.subplots((len(panels) + 1) // 2, min(2, len(panels)), squeeze=False, layout="constrained",
+                                figsize=(5 * min(2, len(panels)), 3.75 * ((len(panels) + 1) // 2)))
+    for place, panel in zip(axes.flat, panels):
+        panel(place, points)
+    for place in list(axes.flat)[len(panels):]:
+        place.remove()
     figure.savefig(path, metadata={"Date": None, "Creator": None})
