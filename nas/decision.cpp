@@ -19,11 +19,18 @@ std::vector<Choice> without_none(std::vector<Choice> choices) {
   return choices;
 }
 
-// The first of each edge.
-std::vector<Choice> best_of_edges(const std::vector<Choice>& choices) {
+// The best of each edge; of equals the first, or the last.
+enum class Equals { kFirst, kLast };
+std::vector<Choice> best_of_edges(const std::vector<Choice>& choices,
+                                  Equals equals = Equals::kFirst) {
   std::vector<Choice> best;
   for (const Choice& c : choices) {
-    if (std::ranges::find(best, c.from, &Choice::from) == best.end()) best.push_back(c);
+    const auto known = std::ranges::find(best, c.from, &Choice::from);
+    if (known == best.end()) {
+      best.push_back(c);
+    } else if (equals == Equals::kLast && c.score == known->score) {
+      *known = c;
+    }
   }
   return best;
 }
@@ -97,21 +104,6 @@ class Threshold final : public Top2 {
   double threshold_;
 };
 
-// The best of each edge; of those that score the same the last (as in the code of P-DARTS, which
-// drops the first).
-std::vector<Choice> last_best_of_edges(const std::vector<Choice>& choices) {
-  std::vector<Choice> best;
-  for (const Choice& c : choices) {
-    const auto known = std::ranges::find(best, c.from, &Choice::from);
-    if (known == best.end()) {
-      best.push_back(c);
-    } else if (c.score == known->score) {
-      *known = c;
-    }
-  }
-  return best;
-}
-
 class Progressive final : public Decision {
  public:
   explicit Progressive(int64_t skips) : skips_(skips) {}
@@ -119,7 +111,8 @@ class Progressive final : public Decision {
 
  private:
   std::vector<Choice> choose(const std::vector<Choice>& all) const override {
-    std::vector<Choice> best = last_best_of_edges(without_none(all));
+    // Its code drops the first of the least until one is left.
+    std::vector<Choice> best = best_of_edges(without_none(all), Equals::kLast);
     const auto later = [](const Choice& a, const Choice& b) {
       return a.score != b.score ? a.score > b.score : a.from > b.from;
     };

@@ -178,7 +178,8 @@ void validate(const SearchConfig& c) {
     require(!make_arch_gradient(c.gradient)->looks_ahead(),
             "gradient",
             c.gradient,
-            fmt::format("first-order with {}: the gradient of straight-through weights is nobody's "
+            fmt::format("first-order or one-level with {}: the gradient of straight-through "
+                        "weights is nobody's "
                         "derivative, so it has none along the weights",
                         c.relaxation));
   }

@@ -3,7 +3,7 @@
 
 #include <map>
 #include <string>
-#include <vector>
+#include <variant>
 
 #include "nas/method.h"
 #include "nas/search_config.h"
@@ -14,106 +14,118 @@ using namespace oche::nas;
 
 namespace {
 
-// What a method changes of the defaults, as text.
-using Changes = std::map<std::string, std::string>;
+using C = SearchConfig;
+const std::map<std::string, std::variant<int64_t C::*, double C::*, bool C::*, std::string C::*>>
+    kNumbers = {
+        {"space", &C::space},
+        {"layers", &C::layers},
+        {"channels", &C::channels},
+        {"epochs", &C::epochs},
+        {"batch", &C::batch},
+        {"order", &C::order},
+        {"alpha_from", &C::alpha_from},
+        {"stage_layers", &C::stage_layers},
+        {"stage_candidates", &C::stage_candidates},
+        {"stage_skip_dropout", &C::stage_skip_dropout},
+        {"lr", &C::lr},
+        {"lr_min", &C::lr_min},
+        {"momentum", &C::momentum},
+        {"weight_decay", &C::weight_decay},
+        {"grad_clip", &C::grad_clip},
+        {"nesterov", &C::nesterov},
+        {"alpha_lr", &C::alpha_lr},
+        {"alpha_beta1", &C::alpha_beta1},
+        {"alpha_beta2", &C::alpha_beta2},
+        {"alpha_weight_decay", &C::alpha_weight_decay},
+        {"alpha_grad_clip", &C::alpha_grad_clip},
+        {"alpha_init", &C::alpha_init},
+        {"relaxation", &C::relaxation},
+        {"temperature", &C::temperature},
+        {"temperature_end", &C::temperature_end},
+        {"perturb", &C::perturb},
+        {"perturb_radius", &C::perturb_radius},
+        {"perturb_radius_end", &C::perturb_radius_end},
+        {"channel_share", &C::channel_share},
+        {"edge_weights", &C::edge_weights},
+        {"skip_dropout", &C::skip_dropout},
+        {"op_dropout", &C::op_dropout},
+        {"drop_path", &C::drop_path},
+        {"skip_dropout_curve", &C::skip_dropout_curve},
+        {"drop_path_curve", &C::drop_path_curve},
+        {"gradient", &C::gradient},
+        {"radius", &C::radius},
+        {"regulariser", &C::regulariser},
+        {"regulariser_weight", &C::regulariser_weight},
+        {"decision", &C::decision},
+        {"threshold", &C::threshold},
+        {"skips", &C::skips},
+        {"stop", &C::stop},
+        {"stop_every", &C::stop_every},
+        {"stop_window", &C::stop_window},
+        {"stop_lag", &C::stop_lag},
+        {"stop_factor", &C::stop_factor},
+        {"stop_first", &C::stop_first},
+        {"train_fraction", &C::train_fraction},
+};
 
-template <typename T>
-std::string text(const T& value) {
-  if constexpr (std::is_same_v<T, std::string>) {
-    return value;
-  } else {
-    return fmt::format("{}", value);
-  }
+// All of them, or of some, as text.
+using Values = std::map<std::string, std::string>;
+
+Values values(const SearchConfig& c) {
+  Values all;
+  for (const auto& [name, member] : kNumbers)
+    all[name] = std::visit([&](auto m) { return fmt::format("{}", c.*m); }, member);
+  return all;
 }
 
-Changes changes(std::string_view method) {
-  const SearchConfig plain;
+// What a method changes of the defaults.
+Values changes(std::string_view method) {
   SearchConfig c;
+  const Values plain = values(c);
   find_method(method).apply(c);
-  Changes found;
-  const auto look = [&](const char* name, auto member) {
-    if (c.*member != plain.*member) found[name] = text(c.*member);
-  };
-  using C = SearchConfig;
-  look("space", &C::space);
-  look("layers", &C::layers);
-  look("channels", &C::channels);
-  look("epochs", &C::epochs);
-  look("batch", &C::batch);
-  look("order", &C::order);
-  look("alpha_from", &C::alpha_from);
-  look("stage_layers", &C::stage_layers);
-  look("stage_candidates", &C::stage_candidates);
-  look("stage_skip_dropout", &C::stage_skip_dropout);
-  look("lr", &C::lr);
-  look("lr_min", &C::lr_min);
-  look("momentum", &C::momentum);
-  look("weight_decay", &C::weight_decay);
-  look("grad_clip", &C::grad_clip);
-  look("nesterov", &C::nesterov);
-  look("alpha_lr", &C::alpha_lr);
-  look("alpha_beta1", &C::alpha_beta1);
-  look("alpha_beta2", &C::alpha_beta2);
-  look("alpha_weight_decay", &C::alpha_weight_decay);
-  look("alpha_grad_clip", &C::alpha_grad_clip);
-  look("alpha_init", &C::alpha_init);
-  look("relaxation", &C::relaxation);
-  look("temperature", &C::temperature);
-  look("temperature_end", &C::temperature_end);
-  look("perturb", &C::perturb);
-  look("perturb_radius", &C::perturb_radius);
-  look("perturb_radius_end", &C::perturb_radius_end);
-  look("channel_share", &C::channel_share);
-  look("edge_weights", &C::edge_weights);
-  look("skip_dropout", &C::skip_dropout);
-  look("op_dropout", &C::op_dropout);
-  look("drop_path", &C::drop_path);
-  look("skip_dropout_curve", &C::skip_dropout_curve);
-  look("drop_path_curve", &C::drop_path_curve);
-  look("gradient", &C::gradient);
-  look("radius", &C::radius);
-  look("regulariser", &C::regulariser);
-  look("regulariser_weight", &C::regulariser_weight);
-  look("decision", &C::decision);
-  look("threshold", &C::threshold);
-  look("skips", &C::skips);
-  look("stop", &C::stop);
-  return found;
+  Values changed = values(c);
+  std::erase_if(changed, [&](const auto& value) { return plain.at(value.first) == value.second; });
+  return changed;
 }
 
 }  // namespace
 
 TEST_CASE("methods: the defaults are those of DARTS") {
-  const SearchConfig c;  // arXiv:1806.09055, sec. 3.1.1 and appendix A.1
-  CHECK(c.layers == 8);
-  CHECK(c.channels == 16);
-  CHECK(c.epochs == 50);
-  CHECK(c.batch == 64);
-  CHECK(c.lr == 0.025);
-  CHECK(c.lr_min == 0.001);
-  CHECK(c.momentum == 0.9);
-  CHECK(c.weight_decay == 3e-4);
-  CHECK(c.grad_clip == 5);
-  CHECK(c.alpha_lr == 3e-4);
-  CHECK(c.alpha_beta1 == 0.5);
-  CHECK(c.alpha_beta2 == 0.999);
-  CHECK(c.alpha_weight_decay == 1e-3);
-  CHECK(c.alpha_init == 1e-3);
-  CHECK(c.radius == 0.01);
-  CHECK(c.train_fraction == 0.5);
-  // RobustDARTS' code, and the radii of SmoothDARTS.
-  CHECK(c.stop_every == 2);
-  CHECK(c.stop_window == 5);
-  CHECK(c.stop_lag == 4);
-  CHECK(c.stop_factor == 1.3);
-  CHECK(c.stop_first == 10);
-  CHECK(c.perturb_radius == 0.03);
-  CHECK(c.perturb_radius_end == 0.3);
+  const Values expected = {// arXiv:1806.09055, sec. 3.1.1 and appendix A.1
+                           {"layers", "8"},
+                           {"channels", "16"},
+                           {"epochs", "50"},
+                           {"batch", "64"},
+                           {"train_fraction", "0.5"},
+                           {"lr", "0.025"},
+                           {"lr_min", "0.001"},
+                           {"momentum", "0.9"},
+                           {"weight_decay", "0.0003"},
+                           {"grad_clip", "5"},
+                           {"alpha_lr", "0.0003"},
+                           {"alpha_beta1", "0.5"},
+                           {"alpha_beta2", "0.999"},
+                           {"alpha_weight_decay", "0.001"},
+                           {"alpha_init", "0.001"},
+                           {"radius", "0.01"},
+                           // RobustDARTS' code, and the radii of SmoothDARTS
+                           {"stop_every", "2"},
+                           {"stop_window", "5"},
+                           {"stop_lag", "4"},
+                           {"stop_factor", "1.3"},
+                           {"stop_first", "10"},
+                           {"perturb_radius", "0.03"},
+                           {"perturb_radius_end", "0.3"}};
+  const Values defaults = values({});
+  for (const auto& [name, value] : expected) {
+    CAPTURE(name);
+    CHECK(defaults.at(name) == value);
+  }
 }
 
 TEST_CASE("methods: what each changes of them") {
   const std::string first = "first-order";
-  const std::map<std::string, Changes> expected = {
+  const std::map<std::string, Values> expected = {
       {"darts", {}},
       {"darts-1st", {{"gradient", first}}},
       {"darts-one-level", {{"gradient", "one-level"}}},
@@ -132,7 +144,7 @@ TEST_CASE("methods: what each changes of them") {
       {"snas",
        {{"gradient", "one-level"},
         {"relaxation", "gumbel-soft"},
-        {"temperature", text(1 - 0.97 / 150)},
+        {"temperature", fmt::format("{}", 1 - 0.97 / 150)},
         {"temperature_end", "0.03"},
         {"drop_path", "0.3"},
         {"regulariser", "resource"},

@@ -107,9 +107,8 @@ std::string csv_line(const Study& study,
                                  label,
                                  pair,
                                  group);
-  for (const Column& c : kColumns)
-    line +=
-        fmt::format(",{}", std::abs(a.*c.member) >= 0 ? a.*c.member : std::nan(""));  // unsigned
+  for (const Column& c : kColumns)  // the sign of a NaN says nothing
+    line += fmt::format(",{}", std::isnan(a.*c.member) ? std::nan("") : a.*c.member);
   return line + fmt::format(",{}\n", valid ? 1 : 0);
 }
 

@@ -30,6 +30,9 @@ struct Overruled {
   std::string_view because;
   std::string_view by = {};  // if that was asked for as well, whoever asks knows what counts
 };
+bool has_no_temperature(const SearchConfig& c) {
+  return !nas::make_relaxation(c.relaxation)->has_temperature();
+}
 constexpr Overruled kOverruled[] = {
     {"network.layers",
      [](const SearchConfig& c) { return !c.stage_layers.empty(); },
@@ -42,12 +45,8 @@ constexpr Overruled kOverruled[] = {
     {"data.train-fraction",
      [](const SearchConfig& c) { return nas::one_level(c); },
      "all images train weights and alphas"},
-    {"relaxation.temperature",
-     [](const SearchConfig& c) { return !nas::make_relaxation(c.relaxation)->has_temperature(); },
-     "the relaxation has no temperature"},
-    {"relaxation.temperature-end",
-     [](const SearchConfig& c) { return !nas::make_relaxation(c.relaxation)->has_temperature(); },
-     "the relaxation has no temperature"},
+    {"relaxation.temperature", has_no_temperature, "the relaxation has no temperature"},
+    {"relaxation.temperature-end", has_no_temperature, "the relaxation has no temperature"},
     {"regulariser.weight",
      [](const SearchConfig& c) { return c.regulariser == "none"; },
      "there is no regulariser"},

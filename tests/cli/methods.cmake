@@ -63,5 +63,5 @@ oche(0 search --space nas-bench-201 --layers 3 --channels 2 --steps 3 --dry-run)
 
 fails(2 "unknown method 'gads'; did you mean gdas" methods gads)
 fails(2 "perturb: random is not allowed; expected none with sigmoid" search --method fair-darts --perturb random --dry-run)
-fails(2 "gradient: finite-difference is not allowed; expected first-order with gumbel-hard" search --method gdas --gradient finite-difference
+fails(2 "gradient: finite-difference is not allowed; expected first-order or one-level with gumbel-hard" search --method gdas --gradient finite-difference
       --dry-run)
