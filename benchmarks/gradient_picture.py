@@ -81,7 +81,7 @@ def biases(axes, points):
 def curvature(axes, spectra, gaps):
     other = axes.twinx()
     for i, (run, points) in enumerate(spectra.items()):
-        values = {p["epoch"]: s["values"][0] for p in points if p for s in p["spectra"] if s["of"] == "alpha"}
+        values = {p["epoch"]: s["values"][0] for p in points for s in p["spectra"] if s["of"] == "alpha"}
         axes.plot(sorted(values), [values[e] for e in sorted(values)], "o-", markersize=3, color=f"C{i}", label=f"{run}: eigenvalue")
         other.plot(sorted(gaps[run]), [gaps[run][e] for e in sorted(gaps[run])], ":", color=f"C{i}", label=f"{run}: gap")
     axes.set(xlabel="epoch", ylabel="largest eigenvalue of the alphas' Hessian")

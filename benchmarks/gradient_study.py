@@ -2,15 +2,15 @@
 """How wrong architecture gradients are along searches, and how curved the losses: the figures of docs/gradient-error.md.
 
     benchmarks/gradient_study.py --out build/study -- --dataset cifar10 --data data --layers 5 --channels 8 --batch 16 \\
-        --train-size 1600 --epochs 20
+        --train-size 1600 --epochs 24 --keep-every 1
     benchmarks/gradient_study.py --out build/study --table                     # of what is there so far
     benchmarks/gradient_study.py --out build/study --picture study.svg         # likewise; needs matplotlib
 
 Behind `--` stand options of `oche search`. For each method and seed a search is run, which keeps its first, middle and last
 checkpoint. At each of them all estimators that a network of this size affords are held against the exact gradient of one
 step and against differentiating through many steps, the radius of DARTS' finite difference is swept in both precisions and
-without the kinks of relu, and the largest eigenvalues of both Hessians are measured. What has been done is not done again,
-so the same command goes on where it was cut short.
+without the kinks of relu; the largest eigenvalues of both Hessians are measured at more epochs, if `--keep-every` of
+`oche search` has kept them. What has been done is not done again, so the same command goes on where it was cut short.
 """
 import argparse
 import collections
@@ -53,14 +53,15 @@ def study(a, method, seed):
             ["--method", method, *a.options, "--seed", seed, "--out", run, "--force"]
         oche(a, "search", *start, "--quiet")
     for name, arguments in documents(a):
-        measured(a, a.out / f"{method}-{seed}-{name}.json", arguments[0], run, "--epochs", three_epochs(run), *arguments[1:])
+        epochs = spread(run, a.spectra if name == "hessian" else 3)
+        measured(a, a.out / f"{method}-{seed}-{name}.json", arguments[0], run, "--epochs", epochs, *arguments[1:])
 
 
-def three_epochs(run):
-    """The first, the middle and the last of those whose checkpoints a run has kept."""
+def spread(run, count):
+    """So many epochs from the first to the last, as evenly as the checkpoints that a run has kept allow."""
     kept = sorted(int(file.stem.split("-")[1]) for file in (run / "ckpt").glob("epoch-*.safetensors"))
-    middle = min(kept, key=lambda epoch: abs(epoch - kept[-1] / 2))
-    return ",".join(str(epoch) for epoch in sorted({kept[0], middle, kept[-1]}))
+    even = [kept[0] + i * (kept[-1] - kept[0]) / (count - 1) for i in range(count)]
+    return ",".join(str(epoch) for epoch in sorted({min(kept, key=lambda epoch: abs(epoch - e)) for e in even}))
 
 
 def documents(a):
@@ -85,10 +86,11 @@ def documents(a):
 
 
 def read(a, method, seed, name):
-    """The points of a document at the start, the middle and the end; None where a run kept too few epochs for one."""
+    """The points of a document: of the Hessians at all of its epochs, else at the start, the middle and the end, and
+    None where a run kept too few epochs for one."""
     path = a.out / f"{method}-{seed}-{name}.json"
     points = json.loads(path.read_text())["points"] if path.exists() else []
-    return [*points[:-1], *[None] * (3 - len(points)), *points[-1:]]
+    return points if name == "hessian" else [*points[:-1], *[None] * (3 - len(points)), *points[-1:]]
 
 
 def gaps(a, method, seed):
@@ -127,7 +129,7 @@ def table(a):
             print(f"| `{label}` | " + " | ".join(cells) + " |")
     for run in runs(a):
         gap = gaps(a, *run)
-        for point in filter(None, read(a, *run, "hessian")):
+        for point in read(a, *run, "hessian"):
             values = {s["of"]: f"{s['values'][0]:.4g}" for s in point["spectra"]}
             print(f"\n{run[0]}, seed {run[1]}, epoch {point['epoch']}: largest eigenvalues {values}, "
                   f"discretisation gap {mean([gap.get(point['epoch'])], '{:.3f}')}")
@@ -142,6 +144,7 @@ def main():
     parser.add_argument("--pairs", type=int, default=4, help="of batches, at each checkpoint")
     parser.add_argument("--steps", type=int, default=20, help="that the long reference differentiates through")
     parser.add_argument("--products", type=int, default=10, help="of Hessian and vector, that a solver may take")
+    parser.add_argument("--spectra", type=int, default=11, help="epochs of a search at which the Hessians are measured")
     parser.add_argument("--only", nargs="+", metavar="DOCUMENT", help="of what is measured at a checkpoint")
     parser.add_argument("--threads", type=int, default=1, help="of each of two commands side by side")
     parser.add_argument("--picture", type=pathlib.Path, metavar="FILE", help="draw what is there; run nothing")
