@@ -8,7 +8,7 @@
 
 Behind `--` stand options of `oche search`. For each method and seed a search is run, which keeps its first, middle and last
 checkpoint. At each of them all estimators that a network of this size affords are held against the exact gradient of one
-step and against differentiating through many steps, the radius of DARTS' finite difference is swept in both precisions and
+step and against differentiating through many steps, each on the next train batch; the radius of DARTS' finite difference is swept in both precisions and
 without the kinks of relu; the largest eigenvalues of both Hessians are measured at more epochs, if `--keep-every` of
 `oche search` has kept them. What has been done is not done again, so the same command goes on where it was cut short.
 """
@@ -67,13 +67,15 @@ def spread(run, count):
 def documents(a):
     """(name, command) of what is measured at the checkpoints of a run."""
     one_step = ["gradient-error", "--reference", "exact-unrolled", "--estimators"]
-    radii = [*one_step, "finite-difference", "--sweep", f"radius={RADII}"]
-    long = ["gradient-error", "--reference", "unrolled", "--set", f"unrolled.steps={a.steps}", "--estimators"]
+    long = ["gradient-error", "--reference", "unrolled", "--set", f"unrolled.steps={a.steps}", "--train-batches", a.steps,
+            "--estimators"]
     numbers = {"truncated.steps": a.steps, "neumann.terms": a.products, "cg.iterations": a.products,
                "minres.iterations": a.products, "nystrom.iterations": a.products,
                "zero-order.steps": a.steps, "zero-order.samples": 4}
     pairs = ["--batches", a.pairs]
+    radii = [*one_step, "finite-difference", "--sweep", f"radius={RADII}", *pairs]
     every = [("one-step", [*one_step, CHEAP, *pairs]),
+             ("same-xi", [*one_step, "first-order,finite-difference", "--xi", 0.025, *pairs]),
              ("points", [*one_step, "finite-difference", "--sweep", "points=1,2,4", *pairs]),
              ("chosen", [*one_step, "finite-difference", "--set", "finite-difference.doublings=8", *pairs]),
              ("unrolled", [*long, LONG, *(o for key, value in numbers.items() for o in ("--set", f"{key}={value}"))]),
@@ -106,13 +108,18 @@ def runs(a):
     return [(method, seed) for method in a.methods for seed in a.seeds]
 
 
-def mean(values, text):
+def mean(values, text, of=statistics.mean):
     found = [v for v in values if v is not None]
-    return text.format(statistics.mean(found)) if found else "-"
+    return text.format(of(found)) if found else "-"
+
+
+def geometric_mean(values):
+    return statistics.geometric_mean(values) if min(values) > 0 else 0
 
 
 def table(a):
-    """Means over all methods and seeds, at the start, the middle and the end of the searches."""
+    """Means over all methods and seeds, of errors and lengths geometric ones, at the start, the middle and the end of the
+    searches."""
     for name, _ in documents(a):
         rows = collections.defaultdict(lambda: ([], [], []))
         for run in runs(a):
@@ -121,10 +128,13 @@ def table(a):
                     if not row["reference"]:
                         rows[row["label"]][place].append(row)
         if rows:
-            print(f"\n{name}: cosine, (relative error), bias of skip\n\n| | start | middle | end |\n|---|---|---|---|")
+            print(f"\n{name}: cosine, (relative error), x length, bias of skip, edges of the genotype\n")
+            print("| | start | middle | end |\n|---|---|---|---|")
         for label, places in rows.items():
-            cells = [" ".join((mean([r["cosine"]["mean"] for r in found], "{:.3f}"), mean([r["error"]["mean"] for r in found], "({:.2g})"),
+            cells = [" ".join((mean([r["cosine"]["mean"] for r in found], "{:.3f}"), mean([r["error"]["mean"] for r in found], "({:.2g})", geometric_mean),
+                               mean([r["norm_ratio"]["mean"] for r in found], "x{:.2g}", geometric_mean),
                                mean([g["bias"] for r in found for g in r["groups"] if g["group"] == "skip_connect"], "{:+.2f}"),
+                               mean([r["genotype"] for r in found], "{:.2f}"),
                                "!" * any(r["fault"] for r in found))).strip() for found in places]
             print(f"| `{label}` | " + " | ".join(cells) + " |")
     for run in runs(a):

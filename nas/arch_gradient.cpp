@@ -204,6 +204,12 @@ constexpr auto kNames = names_of(kRows);
 
 }  // namespace
 
+Bilevel Bilevel::at_step(int64_t t) const {
+  Bilevel problem = *this;
+  if (train_loss_of) problem.train_loss = [of = train_loss_of, t] { return of(t); };
+  return problem;
+}
+
 InnerState advance(const InnerStep& s,
                    const std::vector<Tensor>& weights,
                    const std::vector<Tensor>& buffers,

@@ -1,6 +1,7 @@
 // Estimators of the architecture gradient d L_val(w*(alpha), alpha) / d alpha.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -20,6 +21,10 @@ struct Bilevel {
   Weights weights;
   Alphas alphas;
   std::function<Tensor()> train_loss, validation_loss;
+  // The train loss that the inner step t sees, of several from 0; empty: the same one in all.
+  std::function<Tensor(int64_t t)> train_loss_of = {};
+
+  Bilevel at_step(int64_t t) const;  // with that train loss
 };
 
 // The weight step that the unrolled estimators look ahead through, unclipped:

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 
 namespace oche::nas {
 namespace {
@@ -34,6 +35,17 @@ Vector picked(const Vector& values, const std::vector<size_t>& places) {
   return part;
 }
 
+// Of root mean square 1; NaN where it vanishes.
+Vector of_unit_size(Vector values) {
+  const double size = norm(values) / std::sqrt(static_cast<double>(values.size()));
+  for (double& x : values) x /= size;
+  return values;
+}
+
+double mean(const Vector& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
 }  // namespace
 
 std::vector<AlphaEntry> alpha_entries(SearchState& state) {
@@ -59,28 +71,30 @@ Agreement agreement(const Vector& estimate, const Vector& reference) {
   const double size = norm(reference), own = norm(estimate);
   Vector difference = estimate;
   add(difference, -1, reference);
-  double same = 0, signed_entries = 0, sum = 0;
+  double same = 0, signed_entries = 0;
   for (size_t i = 0; i < estimate.size(); ++i) {
-    sum += difference[i];
     if (reference[i] == 0) continue;
     ++signed_entries;
     same += sign(estimate[i]) == sign(reference[i]) ? 1 : 0;
   }
-  const auto n = static_cast<double>(estimate.size());
   return {.cosine = dot(estimate, reference) / (size * own),
           .error = norm(difference) / size,
           .norm_ratio = own / size,
           .signs = same / signed_entries,
-          .bias = sum / n / (size / std::sqrt(n))};
+          .bias = mean(of_unit_size(estimate)) - mean(of_unit_size(reference))};
 }
 
 std::vector<GroupAgreement> group_agreement(const Vector& estimate,
                                             const Vector& reference,
                                             const std::vector<AlphaEntry>& entries,
                                             GroupOf group) {
+  const Vector a = of_unit_size(estimate), b = of_unit_size(reference);
   std::vector<GroupAgreement> result;
-  for (const auto& [name, places] : groups_of(entries, group))
-    result.push_back({name, agreement(picked(estimate, places), picked(reference, places))});
+  for (const auto& [name, places] : groups_of(entries, group)) {
+    Agreement of = agreement(picked(estimate, places), picked(reference, places));
+    of.bias = mean(picked(a, places)) - mean(picked(b, places));
+    result.push_back({name, of});
+  }
   return result;
 }
 

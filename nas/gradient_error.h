@@ -24,13 +24,15 @@ struct Agreement {
   double norm_ratio = 0;  // |estimate| / |reference|
   // The share of equal signs, of the entries where the reference is not 0; NaN without any.
   double signs = 0;
-  // mean of (estimate - reference) over the reference's root mean square: descent follows the
-  // negative gradient, so below 0 the estimate favours what the entries stand for.
+  // The mean of estimate - reference, each first scaled to a root mean square of 1 over all of its
+  // entries: what is left of the error when a common length does not matter, as to Adam. Descent
+  // follows the negative gradient, so below 0 the estimate favours what the entries stand for.
   double bias = 0;
 };
 Agreement agreement(const Vector& estimate, const Vector& reference);
 
-// The same of parts of the vectors, in order of appearance.
+// The same of parts of the vectors, in order of appearance; in the bias the scales are those of the
+// whole vectors, so that parts can be compared.
 struct GroupAgreement {
   std::string group;
   Agreement agreement;

@@ -30,7 +30,8 @@ std::vector<Tensor> scaled(const std::vector<Tensor>& a, double scale) {
   return product;
 }
 
-InnerState one_step(const Bilevel& p, const InnerStep& s, const InnerState& from) {
+// The step t.
+InnerState one_step(const Bilevel& p, const InnerStep& s, const InnerState& from, int64_t t) {
   std::vector<Tensor> g;
   {
     const GradModeGuard recording(true);
@@ -38,7 +39,7 @@ InnerState one_step(const Bilevel& p, const InnerStep& s, const InnerState& from
     const std::vector<Tensor> leaves = detached_leaves(from.weights);
     const Substitution at(p.weights, leaves);
     const Frozen frozen(p.alphas);
-    g = defined_or_zeros(grad(p.train_loss(), leaves), leaves);
+    g = defined_or_zeros(grad(p.at_step(t).train_loss(), leaves), leaves);
   }
   return advance(s, from.weights, from.buffers, g);
 }
@@ -55,8 +56,8 @@ class Adjoint {
   Adjoint(const Bilevel& p, const InnerStep& s, const ValidationGradient& end)
       : p_(p), s_(s), weights_(end.v), buffers_(zeros_like(end.v)), alphas_(end.direct) {}
 
-  void step_back(const InnerState& at) {
-    const Curvature curvature(p_, at.weights, s_.weight_decay);
+  void step_back(const InnerState& at, int64_t t) {
+    const Curvature curvature(p_.at_step(t), at.weights, s_.weight_decay);
     const NoGrad no_grad;
     const double rate = s_.rate.item();
     const std::vector<Tensor> buffer =
@@ -84,7 +85,7 @@ InnerState inner_start(const Bilevel& p, const InnerStep& s) {
 
 InnerState inner_steps(const Bilevel& p, const InnerStep& s, InnerState from, int64_t steps) {
   const NoGrad no_grad;
-  for (int64_t i = 0; i < steps; ++i) from = one_step(p, s, from);
+  for (int64_t i = 0; i < steps; ++i) from = one_step(p, s, from, i);
   return from;
 }
 
@@ -93,19 +94,23 @@ Unrolled unroll_reverse(const Bilevel& p, const InnerStep& s, int64_t steps, int
   last = std::min(last, steps);
   const auto stride = std::max<int64_t>(1, std::llround(std::sqrt(static_cast<double>(last))));
   int64_t passes = steps + 1 + 3 * last;
-  std::vector<InnerState> marks;  // after steps - last + i * stride steps
-  InnerState state = inner_steps(p, s, inner_start(p, s), steps - last);
+  const int64_t first = steps - last;
+  std::vector<InnerState> marks;  // after first + i * stride steps
+  InnerState state = inner_steps(p, s, inner_start(p, s), first);
   for (int64_t i = 0; i < last; ++i) {
     if (i % stride == 0) marks.push_back(state);
-    state = one_step(p, s, state);
+    state = one_step(p, s, state, first + i);
   }
   Adjoint adjoint(p, s, at_end(p, state));
   for (int64_t mark = std::ssize(marks) - 1; mark >= 0; --mark) {
     std::vector<InnerState> between{marks[mark]};
     const int64_t length = std::min(stride, last - mark * stride);
-    for (int64_t i = 1; i < length; ++i) between.push_back(one_step(p, s, between.back()));
+    const int64_t start = first + mark * stride;
+    for (int64_t i = 1; i < length; ++i)
+      between.push_back(one_step(p, s, between.back(), start + i - 1));
     passes += length - 1;
-    for (; !between.empty(); between.pop_back()) adjoint.step_back(between.back());
+    for (; !between.empty(); between.pop_back())
+      adjoint.step_back(between.back(), start + std::ssize(between) - 1);
     marks.pop_back();
   }
   return {adjoint.alphas(), passes};
@@ -124,7 +129,7 @@ Unrolled unroll_forward(const Bilevel& p, const InnerStep& s, int64_t steps) {
   InnerStep plain = s;
   plain.weight_decay = 0;  // gradient and products of the curvature have it
   for (int64_t t = 0; t < steps; ++t) {
-    const Curvature curvature(p, state.weights, s.weight_decay);
+    const Curvature curvature(p.at_step(t), state.weights, s.weight_decay);
     for (int64_t i = 0; i < entries; ++i) {
       unit[i] = 1;
       tangents[i] = advance(plain,

@@ -9,7 +9,7 @@ namespace oche::nas {
 
 // Where the weights are now.
 InnerState inner_start(const Bilevel& problem, const InnerStep& step);
-// `steps` steps on the problem's train batch from there; outside of any graph.
+// `steps` steps from there, each on the train loss of its number from 0; outside of any graph.
 InnerState inner_steps(const Bilevel& problem,
                        const InnerStep& step,
                        InnerState from,

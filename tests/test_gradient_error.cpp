@@ -22,7 +22,7 @@ TEST_CASE("agreement of two vectors, by hand") {
   CHECK(a.cosine == Approx((9 - 16) / (5 * std::sqrt(26.0))));
   CHECK(a.error == Approx(std::sqrt(65.0) / 5));
   CHECK(a.norm_ratio == Approx(std::sqrt(26.0) / 5));
-  CHECK(a.bias == Approx(-7.0 / 4 / 2.5));
+  CHECK(a.bias == Approx(0 - 7.0 / 4 / 2.5));
 }
 
 TEST_CASE("signs count where the reference has one") {
@@ -46,6 +46,19 @@ TEST_CASE("groups are in order of appearance, each with its own figures") {
   CHECK(groups[0].group == "0");
   CHECK(groups[0].agreement.error == 0);
   CHECK(groups[1].agreement.cosine == Approx(-1));
+}
+
+TEST_CASE("the bias of groups is on one scale, and a common factor is none") {
+  // root mean squares 10 and 1
+  const std::vector<GroupAgreement> groups =
+      group_agreement({14, 2, 14, -2}, {1, 1, -1, -1}, table(2, 2), by_candidate);
+  REQUIRE(groups.size() == 2);
+  CHECK(groups[0].agreement.bias == Approx(1.4));
+  CHECK(groups[1].agreement.bias == Approx(0).margin(1e-12));
+  for (const GroupAgreement& g :
+       group_agreement({3, -6, 9, 0}, {1, -2, 3, 0}, table(2, 2), by_candidate))
+    CHECK(g.agreement.bias == Approx(0).margin(1e-12));
+  CHECK(std::isnan(agreement({1, 2}, {0, 0}).bias));
 }
 
 }  // namespace oche::nas

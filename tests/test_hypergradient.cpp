@@ -113,7 +113,12 @@ TEST_CASE("the unrolled gradients are the derivative of the loss after the steps
   for (const Tensor& w : toy.bilevel.weights.tensors())
     toy.step.buffers.push_back(w.detach() * 0.1);
   const int64_t steps = GENERATE(1, 4);
-  CAPTURE(nesterov, steps);
+  const bool one_batch = GENERATE(true, false);
+  CAPTURE(nesterov, steps, one_batch);
+  if (!one_batch)
+    toy.bilevel.train_loss_of = [loss = toy.bilevel.train_loss](int64_t t) {
+      return loss() * (1 + 0.5 * static_cast<double>(t));
+    };
   const Vector alphas = flatten(toy.bilevel.alphas.tensors());
   const auto loss_at = [&](const Vector& values) {
     const Substitution put(toy.bilevel.alphas, unflatten(values, toy.bilevel.alphas.tensors()));
@@ -146,10 +151,16 @@ TEST_CASE("the unrolled gradients are the derivative of the loss after the steps
   }
 }
 
-TEST_CASE("a truncated gradient goes back through the last steps alone") {
+TEST_CASE("a truncated gradient goes back through the last steps alone, each on its own loss") {
   ToyProblem toy = make_toy_problem("toy");
+  int64_t before = 0;
+  toy.bilevel.train_loss_of = [&, loss = toy.bilevel.train_loss](int64_t t) {
+    return loss() * (1 + 0.5 * static_cast<double>(before + t));
+  };
   const Vector got = estimate(toy, "truncated", {{"steps", 5}, {"last", 2}});
   put(toy, inner_steps(toy.bilevel, toy.step, inner_start(toy.bilevel, toy.step), 3).weights);
+  CHECK(distance(estimate(toy, "unrolled", {{"steps", 2}}), got) > 1e-4);
+  before = 3;
   CHECK(distance(estimate(toy, "unrolled", {{"steps", 2}}), got) < 1e-12);
 }
 

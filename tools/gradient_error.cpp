@@ -47,7 +47,7 @@ struct Arguments {
   StudyOptions what;
   std::string problem, csv, dump, page, reference;
   std::vector<std::string> estimators, set, sweeps;
-  int64_t decompose = -1;
+  int64_t decompose = -1, train_batches = 1;
   double xi = -1, smooth = 0;
   InnerStart start;
   bool list = false, json = false;
@@ -192,6 +192,8 @@ void refuse_unused_numbers(const Arguments& args,
 
 void refuse_other_batches(const Subject& subject, const std::vector<Variant>& variants) {
   if (!subject.own_batches) return;
+  if (subject.train_batches > 1)
+    throw UsageError(fmt::format("--train-batches: {} has one", subject.source));
   for (const Variant& v : variants) {
     if (v.batch.value_or(subject.batch) != subject.batch)
       throw UsageError(
@@ -204,7 +206,7 @@ void refuse_other_batches(const Subject& subject, const std::vector<Variant>& va
 // A point to study: one of the files, or the problem where there are none.
 Subject subject_at(const std::string& file, const Arguments& args, std::optional<DType> type) {
   if (file.empty()) return toy_subject(args.problem, type.value_or(DType::kFloat64));
-  return subject_of(std::make_shared<FrozenSearch>(args.what.open(file, type)));
+  return subject_of(std::make_shared<FrozenSearch>(args.what.open(file, type)), args.train_batches);
 }
 
 // The known answer; else what is affordable: the exact one of a small problem, or the exact
@@ -265,7 +267,9 @@ int list(bool as_json) {
   return kDone;
 }
 
-void refuse_for_problem(const StudyOptions& what) {
+void refuse_for_problem(const Arguments& args) {
+  const StudyOptions& what = args.what;
+  if (args.train_batches > 1) throw UsageError("--train-batches: a problem has one");
   if (what.batches > 1) throw UsageError("--batches: a problem has one pair of batches");
   if (what.batch > 0) throw UsageError("--batch: a problem has batches of its own");
   if (!what.epochs.empty()) throw UsageError("--epochs: a problem has none");
@@ -276,7 +280,7 @@ int gradient_error(const Arguments& args, Console& console) {
   if (args.list) return list(args.json);
   if (!args.what.path.empty() + !args.what.state.empty() + !args.problem.empty() != 1)
     throw UsageError("gradient-error: expected one of PATH, --state FILE and --problem NAME");
-  if (!args.problem.empty()) refuse_for_problem(args.what);
+  if (!args.problem.empty()) refuse_for_problem(args);
   const std::vector<std::filesystem::path> files = args.problem.empty()
                                                        ? args.what.files("gradient-error")
                                                        : std::vector<std::filesystem::path>{""};
@@ -327,6 +331,12 @@ Command add_gradient_error(CLI::App& app, Console& console) {
       ->check(CLI::IsMember(std::vector<std::string>(problems.begin(), problems.end())));
   option(what, "--inner-steps", args->start.steps, "N", "first N further inner steps [0]")
       ->check(CLI::Range(0, 1000000));
+  option(what,
+         "--train-batches",
+         args->train_batches,
+         "N",
+         "train batches that inner steps take in turn, from the pair's on [1]")
+      ->check(CLI::Range(1, 1000000));
   command
       ->add_flag(
           "--inner-optimum", args->start.optimum, "first solve the inner problem; small networks")

@@ -118,6 +118,7 @@ std::string conditions(const Study& study) {
   std::string text;
   if (study.start.steps > 0) text += fmt::format(", after {} inner steps", study.start.steps);
   if (study.start.optimum) text += ", at the inner optimum";
+  if (s.train_batches > 1) text += fmt::format(", inner steps on {} batches", s.train_batches);
   if (s.smooth > 0) text += fmt::format(", smooth {:g}", s.smooth);
   if (s.fused == false) text += ", not fused";
   return text;
@@ -187,6 +188,7 @@ Json to_json(const Study& study) {
                    {"batch", s.batch},
                    {"pairs", study.references.size()},
                    {"smooth", s.smooth > 0 ? Json(s.smooth) : Json()},
+                   {"train_batches", s.train_batches},
                    {"inner_steps", study.start.steps},
                    {"inner_optimum", study.start.optimum},
                    {"fused", s.fused ? Json(*s.fused) : Json()},

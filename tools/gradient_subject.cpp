@@ -9,7 +9,7 @@
 
 namespace oche::tools {
 
-Subject subject_of(std::shared_ptr<FrozenSearch> search) {
+Subject subject_of(std::shared_ptr<FrozenSearch> search, int64_t train_batches) {
   nas::SearchState& state = search->state();
   Subject s{.source = search->source(),
             .epoch = search->epoch(),
@@ -18,6 +18,7 @@ Subject subject_of(std::shared_ptr<FrozenSearch> search) {
             .rate = search->rate(),
             .batch = search->config().batch,
             .own_batches = search->most_pairs().has_value(),
+            .train_batches = train_batches,
             .fused = search->config().fuse && !SmoothRelu::active(),
             .fault = {},
             .entries = nas::alpha_entries(state),
@@ -33,9 +34,18 @@ Subject subject_of(std::shared_ptr<FrozenSearch> search) {
   const Alphas alphas = state.arch.alphas();
   for (size_t i = 0; i < alphas.size(); ++i)
     s.alphas.emplace_back(alphas.name(i), alphas[i].value.shape());
-  s.problem = [search](int64_t pair, int64_t batch) {
-    const FrozenSearch::Pair p = search->pair(pair, batch);
-    return search->state().bilevel(p.train, p.validation, search->step() + pair);
+  s.problem = [search, train_batches](int64_t pair, int64_t batch) {
+    const auto on = [search, batch](int64_t k, int64_t index) {
+      const FrozenSearch::Pair p = search->pair(k, batch);
+      return search->state().bilevel(p.train, p.validation, index);
+    };
+    const int64_t index = search->step() + pair;
+    nas::Bilevel problem = on(pair, index);
+    if (train_batches > 1)
+      problem.train_loss_of = [on, pair, index, train_batches](int64_t t) {
+        return on(pair + t % train_batches, index + t).train_loss();
+      };
+    return problem;
   };
   s.inner_step = [search](double rate) { return search->state().inner_step(rate); };
   s.derive = [search](const Vector& move) {

@@ -24,6 +24,7 @@ struct Subject {
   double rate = 0;            // of the inner step, if not asked for otherwise
   int64_t batch = 0;          // images of a batch, likewise; 0: there are none
   bool own_batches = false;   // of that size and no other
+  int64_t train_batches = 1;  // that several inner steps take in turn, from that of the pair on
   double smooth = 0;          // of SmoothRelu; 0: relu
   std::optional<bool> fused;  // cells are; of a toy, which has none, nothing
   // Why nothing here is a derivative; empty where it is.
@@ -37,7 +38,7 @@ struct Subject {
   // The cells that the alphas make when they are moved by this much; undefined for a toy.
   std::function<nas::Genotype(const Vector& move)> derive;
 };
-Subject subject_of(std::shared_ptr<FrozenSearch> search);
+Subject subject_of(std::shared_ptr<FrozenSearch> search, int64_t train_batches);
 Subject toy_subject(std::string_view problem, DType dtype);
 
 }  // namespace oche::tools
