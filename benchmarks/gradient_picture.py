@@ -27,7 +27,7 @@ def radii(axes, points):
         labelled = set()
         for run in points(f"radius-{name}"):
             for place, point in enumerate(run):
-                errors = sorted((row["sweep"]["value"], row["error"]["mean"]) for row in valid_rows(point))
+                errors = sorted((row["sweep"]["value"], row["error"]["mean"]) for row in valid_rows(point) if "sweep" in row)
                 if errors:
                     axes.loglog(*zip(*errors), style, color=f"C{place}", linewidth=0.9,
                                 label=None if place in labelled else f"{PLACES[place]}, {title}")

@@ -10,7 +10,8 @@ Behind `--` stand options of `oche search`. For each method and seed a search is
 checkpoint. At each of them all estimators that a network of this size affords are held against the exact gradient of one
 step and against differentiating through many steps, each on the next train batch; the radius of DARTS' finite difference is swept in both precisions and
 without the kinks of relu; the largest eigenvalues of both Hessians are measured at more epochs, if `--keep-every` of
-`oche search` has kept them. What has been done is not done again, so the same command goes on where it was cut short.
+`oche search` has kept them. What has been done is not done again, so the same command goes on where it was cut short. Exit
+code 1: a search or a measurement failed.
 """
 import argparse
 import collections
@@ -36,14 +37,15 @@ def oche(a, *arguments, codes=(0,)):
     return done.stdout
 
 
-def measured(a, path, *arguments):
-    """The document of a command, kept in a file."""
-    if not path.exists():
-        text = oche(a, *arguments, "--json", codes=(0, FAULTS))
-        aside = path.with_suffix(".part")
-        aside.write_text(text)
-        aside.replace(path)
-    return json.loads(path.read_text())
+def measure(a, path, *arguments):
+    """Keeps the document of a command in a file, with the command."""
+    command = [str(c) for c in arguments]
+    if path.exists() and json.loads(path.read_text()).get("command") == command:
+        return
+    document = json.loads(oche(a, *command, "--json", codes=(0, FAULTS)))
+    aside = path.with_suffix(".part")
+    aside.write_text(json.dumps({"command": command, **document}))
+    aside.replace(path)
 
 
 def study(a, method, seed):
@@ -54,7 +56,7 @@ def study(a, method, seed):
         oche(a, "search", *start, "--quiet")
     for name, arguments in documents(a):
         epochs = spread(run, a.spectra if name == "hessian" else 3)
-        measured(a, a.out / f"{method}-{seed}-{name}.json", arguments[0], run, "--epochs", epochs, *arguments[1:])
+        measure(a, a.out / f"{method}-{seed}-{name}.json", arguments[0], run, "--epochs", epochs, *arguments[1:])
 
 
 def spread(run, count):
@@ -108,6 +110,13 @@ def runs(a):
     return [(method, seed) for method in a.methods for seed in a.seeds]
 
 
+def at_least_two(text):
+    value = int(text)
+    if value < 2:
+        raise argparse.ArgumentTypeError("expected a number from 2")
+    return value
+
+
 def mean(values, text, of=statistics.mean):
     found = [v for v in values if v is not None]
     return text.format(of(found)) if found else "-"
@@ -154,7 +163,7 @@ def main():
     parser.add_argument("--pairs", type=int, default=4, help="of batches, at each checkpoint")
     parser.add_argument("--steps", type=int, default=20, help="that the long reference differentiates through")
     parser.add_argument("--products", type=int, default=10, help="of Hessian and vector, that a solver may take")
-    parser.add_argument("--spectra", type=int, default=11, help="epochs of a search at which the Hessians are measured")
+    parser.add_argument("--spectra", type=at_least_two, default=11, help="epochs of a search at which the Hessians are measured")
     parser.add_argument("--only", nargs="+", metavar="DOCUMENT", help="of what is measured at a checkpoint")
     parser.add_argument("--threads", type=int, default=1, help="of each of two commands side by side")
     parser.add_argument("--picture", type=pathlib.Path, metavar="FILE", help="draw what is there; run nothing")
@@ -167,14 +176,17 @@ def main():
     if a.picture:
         import gradient_picture
         return gradient_picture.draw(a.picture, runs(a), functools.partial(read, a), functools.partial(gaps, a))
+    failed = False
     if not a.table:
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             jobs = {run: pool.submit(study, a, *run) for run in runs(a)}
             for (method, seed), job in jobs.items():
                 if error := job.exception():
+                    failed = True
                     print(f"{method}, seed {seed}: {error}", file=sys.stderr, flush=True)
     table(a)
+    return int(failed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -15,6 +15,8 @@ int sign(double x) {
   return (x > 0) - (x < 0);
 }
 
+using GroupOf = std::string (*)(const AlphaEntry&);
+
 // The groups in order of appearance, each with the places of its entries.
 std::vector<std::pair<std::string, std::vector<size_t>>> groups_of(
     const std::vector<AlphaEntry>& entries, GroupOf group) {
@@ -34,6 +36,32 @@ Vector picked(const Vector& values, const std::vector<size_t>& places) {
   for (const size_t i : places) part.push_back(values[i]);
   return part;
 }
+
+std::string by_table(const AlphaEntry& e) {
+  return e.table;
+}
+
+std::string by_edge(const AlphaEntry& e) {
+  return e.edge.empty() ? e.table : e.table + " " + e.edge;
+}
+
+std::string by_candidate(const AlphaEntry& e) {
+  return e.candidate.empty() ? "edge" : e.candidate;
+}
+
+std::string by_candidate_of_table(const AlphaEntry& e) {
+  return by_table(e) + " " + by_candidate(e);
+}
+
+struct Grouping {
+  std::string_view name;
+  GroupOf of;
+  bool needs_edges;
+};
+constexpr Grouping kGroupings[] = {{kByTable, by_table, false},
+                                   {kByEdge, by_edge, true},
+                                   {kByCandidate, by_candidate, false},
+                                   {kByCandidateOfTable, by_candidate_of_table, true}};
 
 // Of root mean square 1; NaN where it vanishes.
 Vector of_unit_size(Vector values) {
@@ -86,28 +114,20 @@ Agreement agreement(const Vector& estimate, const Vector& reference) {
 
 std::vector<GroupAgreement> group_agreement(const Vector& estimate,
                                             const Vector& reference,
-                                            const std::vector<AlphaEntry>& entries,
-                                            GroupOf group) {
+                                            const std::vector<AlphaEntry>& entries) {
+  const bool edges =
+      std::ranges::any_of(entries, [](const AlphaEntry& e) { return !e.edge.empty(); });
   const Vector a = of_unit_size(estimate), b = of_unit_size(reference);
   std::vector<GroupAgreement> result;
-  for (const auto& [name, places] : groups_of(entries, group)) {
-    Agreement of = agreement(picked(estimate, places), picked(reference, places));
-    of.bias = mean(picked(a, places)) - mean(picked(b, places));
-    result.push_back({name, of});
+  for (const Grouping& grouping : kGroupings) {
+    if (grouping.needs_edges && !edges) continue;
+    for (const auto& [name, places] : groups_of(entries, grouping.of)) {
+      Agreement of = agreement(picked(estimate, places), picked(reference, places));
+      of.bias = mean(picked(a, places)) - mean(picked(b, places));
+      result.push_back({grouping.name, name, of});
+    }
   }
   return result;
-}
-
-std::string by_table(const AlphaEntry& e) {
-  return e.table;
-}
-
-std::string by_edge(const AlphaEntry& e) {
-  return e.edge.empty() ? e.table : e.table + " " + e.edge;
-}
-
-std::string by_candidate(const AlphaEntry& e) {
-  return e.candidate.empty() ? "edge" : e.candidate;
 }
 
 double argmax_agreement(const Vector& estimate,

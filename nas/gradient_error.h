@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/flat.h"
@@ -34,17 +35,19 @@ Agreement agreement(const Vector& estimate, const Vector& reference);
 // The same of parts of the vectors, in order of appearance; in the bias the scales are those of the
 // whole vectors, so that parts can be compared.
 struct GroupAgreement {
+  std::string_view by;
   std::string group;
   Agreement agreement;
 };
-using GroupOf = std::string (*)(const AlphaEntry&);
+inline constexpr std::string_view kByTable = "table";          // "alphas_normal"
+inline constexpr std::string_view kByEdge = "edge";            // "alphas_normal 0->2"
+inline constexpr std::string_view kByCandidate = "candidate";  // "skip_connect"; of betas "edge"
+// "alphas_normal skip_connect"
+inline constexpr std::string_view kByCandidateOfTable = "candidate of a table";
+// By all of these; where there are no edges by table and candidate alone.
 std::vector<GroupAgreement> group_agreement(const Vector& estimate,
                                             const Vector& reference,
-                                            const std::vector<AlphaEntry>& entries,
-                                            GroupOf group);
-std::string by_table(const AlphaEntry& entry);      // "alphas_normal"
-std::string by_edge(const AlphaEntry& entry);       // "alphas_normal 0->2"
-std::string by_candidate(const AlphaEntry& entry);  // "skip_connect"; of betas "edge"
+                                            const std::vector<AlphaEntry>& entries);
 
 // The share of edges on which descent would raise the same candidate most, of those where the
 // reference does not vanish; NaN without any.

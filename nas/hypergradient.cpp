@@ -125,7 +125,10 @@ Hypergradient implicit(const Bilevel& p, const InnerStep& s, const Solve& solve)
   const Solution u = solve([&](const Vector& x) { return curvature.hessian(x); }, flatten(at.v));
   const std::vector<Tensor> mixed = curvature.mixed(unflatten(u.x, w));
   const NoGrad no_grad;
-  Hypergradient h{.passes = 2 + 2 * (u.products + 1), .residuals = u.residuals, .fault = u.fault};
+  Hypergradient h{.passes = 2 + 2 * (u.products + 1),
+                  .residuals = u.residuals,
+                  .fault = u.fault,
+                  .inner_gradient = norm(flatten(curvature.gradient()))};
   for (size_t i = 0; i < mixed.size(); ++i) h.gradients.push_back(at.direct[i] - mixed[i]);
   return h;
 }

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,6 +22,8 @@ struct Hypergradient {
   int64_t passes = 0;                  // forward and backward; an exact product counts as two
   std::vector<double> residuals = {};  // of a linear system, relative, after each iteration
   std::string fault = {};              // what makes it invalid, with its number; else empty
+  // |dL_train/dw + decay w|, where an estimator rests on that being 0.
+  std::optional<double> inner_gradient = {};
 };
 
 // The numbers of an estimator by name. All of them.

@@ -72,6 +72,7 @@ ToyProblem ridge(DType dtype) {
   Builder b("ridge", dtype);
   Parameter &w = b.weight("w", b.constant({0, 0}, {2, 1})),
             &a = b.alpha("a", b.constant({-1}, {1}));
+  b.problem().hypergradient = {0.048485067719593815};  // -e^a w*^T H^-1 v, of 2x2
   const Tensor x = b.constant({1, 0.5, -0.3, 1.2, 0.7, -0.4, 0.2, 0.9}, {4, 2});
   const Tensor y = b.constant({1, 0.3, 0.5, -0.2}, {4, 1});
   const Tensor xv = b.constant({0.4, -1, 1.1, 0.6}, {2, 2}), yv = b.constant({0.2, 0.9}, {2, 1});

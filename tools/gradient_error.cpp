@@ -163,10 +163,9 @@ std::vector<Variant> asked_for(const Arguments& args) {
   return variants;
 }
 
-// As --sweep multiplies them.
+// Behind them what --sweep makes of them.
 std::vector<Variant> variants_of(const std::vector<Variant>& asked, const Arguments& args) {
-  if (args.sweeps.empty()) return asked;
-  std::vector<Variant> result;
+  std::vector<Variant> result = asked;
   std::set<std::string> labels;
   for (const std::string& sweep : args.sweeps) {
     for (Variant& v : swept(asked, sweep)) {
@@ -294,6 +293,7 @@ int gradient_error(const Arguments& args, Console& console) {
     studies.push_back(study(file.native(), args, console));
     document["points"].push_back(to_json(studies.back()));
     if (!args.json) fmt::print("{}", study_table(studies.back()));
+    if (!studies.back().note.empty()) console.note(studies.back().note);
     for (const std::string& fault : studies.back().faults) {
       console.error(fault);
       valid = false;
@@ -362,13 +362,13 @@ Command add_gradient_error(CLI::App& app, Console& console) {
   option(how, "--xi", args->xi, "X", "rate of the inner step [the run's at that epoch]")
       ->check(CLI::NonNegativeNumber);
   may_repeat(option(how, "--set", args->set, "NAME.NUMBER=X", "a number of an estimator"));
-  may_repeat(
-      option(how,
-             "--sweep",
-             args->sweeps,
-             "KEY=LIST",
-             "a row for each value: radius, xi, T (steps), K (terms, iterations), batch, or any "
-             "number's name"));
+  may_repeat(option(
+      how,
+      "--sweep",
+      args->sweeps,
+      "KEY=LIST",
+      "a further row for each value: radius, xi, T (steps), K (terms, iterations), batch, or any "
+      "number's name"));
   option(how,
          "--decompose",
          args->decompose,

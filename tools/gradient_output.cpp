@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <optional>
 
@@ -35,6 +37,10 @@ double mean(const std::vector<double>& values) {
 // JSON has no NaN.
 Json number(double x) {
   return std::isfinite(x) ? Json(x) : Json();
+}
+
+Json to_json(const MeanDeviation& m) {
+  return {{"mean", number(m.mean)}, {"deviation", number(m.deviation)}};
 }
 
 std::string cell(double x, const char* format) {
@@ -79,26 +85,68 @@ constexpr Part kParts[] = {{"inner", &ErrorParts::inner},
                            {"finite_difference", &ErrorParts::finite_difference},
                            {"precision", &ErrorParts::precision}};
 
+// Cosine by table and bias by candidate, where there are edges.
+std::string groups_table(const Study& study) {
+  const std::vector<nas::GroupAgreement>& groups = study.reference_row.groups;
+  if (std::ranges::count(groups, nas::kByEdge, &nas::GroupAgreement::by) == 0) return "";
+  struct Shown {
+    std::string_view by;
+    double Agreement::*figure;
+    const char* format;
+  };
+  constexpr Shown kShown[] = {{nas::kByTable, &Agreement::cosine, "{:.4f}"},
+                              {nas::kByCandidate, &Agreement::bias, "{:+.3f}"}};
+  const auto line = [&](const std::string& label, const auto& text_of) {
+    std::string text = fmt::format("{:<32}", label);
+    for (const Shown& shown : kShown) {
+      for (size_t g = 0; g < groups.size(); ++g)
+        if (groups[g].by == shown.by)
+          text += fmt::format(
+              " {:>{}}", text_of(g, shown), std::max<size_t>(7, groups[g].group.size()));
+    }
+    return text;
+  };
+  std::string text = line("table: cosine, candidate: bias",
+                          [&](size_t g, const Shown&) { return groups[g].group; });
+  text += "\n";
+  for (size_t i = 0; i < study.variants.size(); ++i) {
+    const Row& row = study.rows[i];
+    text += line(study.variants[i].label(), [&](size_t g, const Shown& shown) {
+      return cell(row.groups[g].agreement.*shown.figure, shown.format);
+    });
+    text += row.fault.empty() ? "\n" : "  !\n";
+  }
+  return text;
+}
+
 // Beside the parts what one batch leaves to chance.
 std::string parts_table(const Study& study) {
   if (study.parts.empty()) return "";
+  const auto with_deviation = [](const MeanDeviation& m) {
+    return std::isfinite(m.mean) ? fmt::format("{:.3e} +- {:.1e}", m.mean, m.deviation) : "-";
+  };
   std::string text = fmt::format("{:<32}", "error taken apart");
   for (const Part& part : kParts) text += fmt::format(" {:>17}", part.name);
-  text += fmt::format(" {:>17}\n", "stochastic");
+  text += fmt::format(" {:>20}\n", "stochastic");
   for (size_t i = 0; i < study.variants.size(); ++i) {
     text += fmt::format("{:<32}", study.variants[i].label());
     for (const Part& part : kParts)
       text += fmt::format(" {:>17}", cell(study.parts[i].*part.member, "{:.3e}"));
-    text += fmt::format(" {:>17}\n", cell(study.rows[i].stochastic, "{:.3e}"));
+    text += fmt::format(
+        " {:>20}{}\n", with_deviation(study.rows[i].stochastic), study.parts[i].valid ? "" : "  !");
   }
   return text;
 }
+
+// What a CSV line says of an estimate beside its agreement.
+constexpr const char* kFurther[] = {"argmax", "genotype", "passes", "seconds", "peak_bytes"};
 
 std::string csv_line(const Study& study,
                      const std::string& label,
                      const std::string& pair,
                      const std::string& group,
                      const Agreement& a,
+                     const std::array<double, std::size(kFurther)>& further,
                      bool valid) {
   std::string line = fmt::format("{},{},{},{},{},{}",
                                  study.subject.epoch,
@@ -107,8 +155,11 @@ std::string csv_line(const Study& study,
                                  label,
                                  pair,
                                  group);
-  for (const Column& c : kColumns)  // the sign of a NaN says nothing
-    line += fmt::format(",{}", std::isnan(a.*c.member) ? std::nan("") : a.*c.member);
+  const auto add = [&](double x) {  // the sign of a NaN says nothing
+    line += fmt::format(",{}", std::isnan(x) ? std::nan("") : x);
+  };
+  for (const Column& c : kColumns) add(a.*c.member);
+  for (const double x : further) add(x);
   return line + fmt::format(",{}\n", valid ? 1 : 0);
 }
 
@@ -173,7 +224,7 @@ std::string study_table(const Study& study) {
                         cell(static_cast<double>(row.peak_bytes) / (1 << 20), "{:.1f}"),
                         row.fault.empty() ? "" : "  !");
   }
-  return text + parts_table(study);
+  return text + groups_table(study) + parts_table(study);
 }
 
 Json to_json(const Study& study) {
@@ -193,6 +244,7 @@ Json to_json(const Study& study) {
                    {"inner_optimum", study.start.optimum},
                    {"fused", s.fused ? Json(*s.fused) : Json()},
                    {"faults", study.faults},
+                   {"note", study.note.empty() ? Json() : Json(study.note)},
                    {"rows", Json::array()}};
   for (const Estimated& e : all_of(study)) {
     const Row& row = e.row;
@@ -203,25 +255,26 @@ Json to_json(const Study& study) {
     if (!e.variant.swept.empty())
       j["sweep"] = {{"key", e.variant.swept}, {"value", e.variant.value}};
     for (const Column& c : kColumns) {
-      const auto [average, deviation] = over_pairs(row, c.member);
-      j[c.name] = {{"mean", number(average)}, {"deviation", number(deviation)}};
+      j[c.name] = to_json(over_pairs(row, c.member));
     }
     j["argmax"] = number(mean(row.argmax));
     j["genotype"] = number(mean(row.genotype));
-    j["stochastic"] = number(row.stochastic);
+    j["stochastic"] = to_json(row.stochastic);
     j["passes"] = row.passes;
     j["seconds"] = row.seconds;
     j["peak_bytes"] = row.peak_bytes;
     j["residual"] = row.residual ? number(*row.residual) : Json();
+    j["inner_gradient"] = row.inner_gradient ? number(*row.inner_gradient) : Json();
     j["fault"] = row.fault.empty() ? Json() : Json(row.fault);
     for (const nas::GroupAgreement& g : row.groups) {
-      Json group = {{"group", g.group}};
+      Json group = {{"by", g.by}, {"group", g.group}};
       for (const Column& c : kColumns) group[c.name] = number(g.agreement.*c.member);
       j["groups"].push_back(std::move(group));
     }
     if (e.place && !study.parts.empty()) {
       for (const Part& part : kParts)
         j["parts"][part.name] = number(study.parts[*e.place].*part.member);
+      j["parts"]["valid"] = study.parts[*e.place].valid;
     }
     document["rows"].push_back(std::move(j));
   }
@@ -231,16 +284,35 @@ Json to_json(const Study& study) {
 std::string csv_of(const std::vector<Study>& studies) {
   std::string text = "epoch,step,reference,estimator,pair,group";
   for (const Column& c : kColumns) text += fmt::format(",{}", c.name);
+  for (const char* name : kFurther) text += fmt::format(",{}", name);
   text += ",valid\n";
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
   for (const Study& study : studies) {
     for (const Estimated& e : all_of(study)) {
       if (!e.place) continue;
       const Row& row = e.row;
-      for (size_t k = 0; k < row.agreements.size(); ++k)
-        text += csv_line(
-            study, e.label, fmt::format("{}", k), "all", row.agreements[k], row.faults[k].empty());
+      for (size_t k = 0; k < row.agreements.size(); ++k) {
+        const Outcome& o = e.outcomes[k];
+        text += csv_line(study,
+                         e.label,
+                         fmt::format("{}", k),
+                         "all",
+                         row.agreements[k],
+                         {row.argmax[k],
+                          row.genotype[k],
+                          static_cast<double>(o.passes),
+                          o.seconds,
+                          static_cast<double>(o.peak_bytes)},
+                         row.faults[k].empty());
+      }
       for (const nas::GroupAgreement& g : row.groups)
-        text += csv_line(study, e.label, "mean", g.group, g.agreement, row.fault.empty());
+        text += csv_line(study,
+                         e.label,
+                         "mean",
+                         g.group,
+                         g.agreement,
+                         {kNone, kNone, kNone, kNone, kNone},
+                         row.fault.empty());
     }
   }
   return text;

@@ -62,6 +62,7 @@ std::string along_epochs(const std::vector<Study>& studies) {
   Plot error{"Relative error over the epochs", "epoch", "log10 of the relative error"};
   for (const Study& s : studies) {
     for (size_t i = 0; i < s.variants.size(); ++i) {
+      if (!s.variants[i].swept.empty()) continue;
       const auto epoch = static_cast<double>(s.subject.epoch);
       const Row& row = s.rows[i];
       add_point(cosine.series, s.variants[i], row, epoch, mean_of(row, &Agreement::cosine));
@@ -90,6 +91,12 @@ bool counts_as_darts(const Variant& v) {
   return v.name() == "finite-difference" && v.numbers.at("relative") == 0;
 }
 
+// Zero has no logarithm.
+bool is_logarithmic(const Study& s, const std::string& swept) {
+  return std::ranges::all_of(s.variants,
+                             [&](const Variant& v) { return v.swept != swept || v.value > 0; });
+}
+
 std::string sweeps(const std::vector<Study>& studies) {
   std::string html;
   for (const Study& s : studies) {
@@ -97,20 +104,23 @@ std::string sweeps(const std::vector<Study>& studies) {
     for (size_t i = 0; i < s.variants.size(); ++i) {
       const Variant& v = s.variants[i];
       if (v.swept.empty()) continue;
+      const bool logarithmic = is_logarithmic(s, v.swept);
       Plot& plot = plots
                        .try_emplace(v.swept,
                                     Plot{"Relative error against " + v.swept,
-                                         "log10 of " + v.swept,
+                                         (logarithmic ? "log10 of " : "") + v.swept,
                                          "log10 of the relative error"})
                        .first->second;
       add_point(plot.series,
                 v,
                 s.rows[i],
-                std::log10(v.value),
+                logarithmic ? std::log10(v.value) : v.value,
                 std::log10(mean_of(s.rows[i], &Agreement::error)));
     }
     for (auto& [key, plot] : plots) {
-      if (key == "radius" && std::ranges::any_of(s.variants, counts_as_darts)) mark_default(plot);
+      if (key == "radius" && is_logarithmic(s, key) &&
+          std::ranges::any_of(s.variants, counts_as_darts))
+        mark_default(plot);
       html += figure(fmt::format("Error against {}, epoch {}", escape(key), s.subject.epoch), plot);
     }
   }
@@ -121,6 +131,7 @@ std::string cost_against_error(const Study& s) {
   Plot plot{"Cost against error", "log10 of passes", "log10 of the relative error"};
   for (size_t i = 0; i < s.variants.size(); ++i) {
     const Row& row = s.rows[i];
+    if (!s.variants[i].swept.empty()) continue;
     add_point(plot.series,
               s.variants[i],
               row,
@@ -130,50 +141,55 @@ std::string cost_against_error(const Study& s) {
   return figure(fmt::format("Cost against error, epoch {}", s.subject.epoch), plot);
 }
 
-// Groups that are neither tables nor edges: candidates.
-std::vector<std::string> candidates_of(const Study& s) {
-  std::vector<std::string> names;
-  for (const nas::AlphaEntry& e : s.subject.entries) {
-    const std::string name = nas::by_candidate(e);
-    if (std::ranges::count(names, name) == 0) names.push_back(name);
-  }
-  return names;
+std::vector<size_t> places_of(const Study& s, std::string_view by) {
+  std::vector<size_t> places;
+  const std::vector<nas::GroupAgreement>& groups = s.reference_row.groups;
+  for (size_t g = 0; g < groups.size(); ++g)
+    if (groups[g].by == by) places.push_back(g);
+  return places;
 }
 
-std::string by_candidates(const Study& s) {
-  const std::vector<std::string> names = candidates_of(s);
+std::string error_by_candidate(const Study& s) {
   Plot plot{"Relative error by candidate",
             "candidate, in the order of the table",
             "log10 of the relative error"};
-  std::string head, body;
-  for (const std::string& name : names)
-    head += fmt::format("<th scope=\"col\">{}</th>", escape(name));
+  const std::vector<size_t> places = places_of(s, nas::kByCandidate);
   for (size_t i = 0; i < s.variants.size(); ++i) {
-    const Row& row = s.rows[i];
-    std::string cells;
-    for (size_t c = 0; c < names.size(); ++c) {
-      const auto group = std::ranges::find(row.groups, names[c], &nas::GroupAgreement::group);
-      if (s.variants[i].swept.empty())
-        add_point(plot.series,
-                  s.variants[i],
-                  row,
-                  static_cast<double>(c + 1),
-                  std::log10(group->agreement.error));
-      cells += fmt::format("<td class=\"number\">{:+.3f}</td>", group->agreement.bias);
-    }
-    body += fmt::format("<tr><th scope=\"row\">{}{}</th>{}</tr>\n",
-                        escape(s.variants[i].label()),
-                        row.fault.empty() ? "" : " !",
-                        cells);
+    if (!s.variants[i].swept.empty()) continue;
+    for (size_t c = 0; c < places.size(); ++c)
+      add_point(plot.series,
+                s.variants[i],
+                s.rows[i],
+                static_cast<double>(c + 1),
+                std::log10(s.rows[i].groups[places[c]].agreement.error));
   }
-  std::string html = fmt::format("<h3>Epoch {}</h3>\n", s.subject.epoch);
-  if (!plot.series.empty()) html += figure("Error by candidate", plot);
-  html += fmt::format(
-      "<div class=\"wide\"><table>\n<caption>Bias by candidate: below 0 the estimate favours "
-      "it</caption>\n<thead><tr><th></th>{}</tr></thead>\n<tbody>\n{}</tbody>\n</table></div>\n",
+  return figure(fmt::format("Error by candidate, epoch {}", s.subject.epoch), plot);
+}
+
+// Cosine and bias of all rows, by what the alphas are grouped by.
+std::string groups_table(const Study& s, std::string_view by) {
+  const std::vector<size_t> places = places_of(s, by);
+  if (places.empty()) return "";
+  std::string head, body;
+  for (size_t i = 0; i < s.variants.size(); ++i)
+    head += fmt::format("<th scope=\"col\">{}{}</th>",
+                        escape(s.variants[i].label()),
+                        s.rows[i].fault.empty() ? "" : " !");
+  for (const size_t g : places) {
+    body += fmt::format("<tr><th scope=\"row\">{}</th>", escape(s.reference_row.groups[g].group));
+    for (const Row& row : s.rows) {
+      const Agreement& a = row.groups[g].agreement;
+      body += fmt::format("<td class=\"number\">{:.3f}, {:+.3f}</td>", a.cosine, a.bias);
+    }
+    body += "</tr>\n";
+  }
+  return fmt::format(
+      "<div class=\"wide\"><table>\n<caption>By {}: cosine, and bias, below 0 where the estimate "
+      "favours it</caption>\n<thead><tr><th></th>{}</tr></thead>\n<tbody>\n{}</tbody>\n"
+      "</table></div>\n",
+      by,
       head,
       body);
-  return html;
 }
 
 }  // namespace
@@ -190,17 +206,20 @@ std::string gradient_page(const std::vector<Study>& studies) {
                       ? "one pair"
                       : fmt::format("{} pairs", studies.front().references.size())));
   html += "<h2>Curves</h2>\n<div class=\"grid\">\n";
-  const bool is_sweep = std::ranges::any_of(studies.front().variants,
-                                            [](const Variant& v) { return !v.swept.empty(); });
-  if (is_sweep) html += sweeps(studies);
-  if (!is_sweep && studies.size() > 1) html += along_epochs(studies);
-  if (!is_sweep)
-    for (const Study& s : studies) html += cost_against_error(s);
-  html += "</div>\n<h2>By candidate</h2>\n";
-  for (const Study& s : studies) html += by_candidates(s);
+  if (studies.size() > 1) html += along_epochs(studies);
+  html += sweeps(studies);
+  for (const Study& s : studies) html += cost_against_error(s) + error_by_candidate(s);
+  html += "</div>\n<h2>By groups of the alphas</h2>\n";
+  for (const Study& s : studies) {
+    html += fmt::format("<h3>Epoch {}</h3>\n", s.subject.epoch);
+    for (const std::string_view by :
+         {nas::kByTable, nas::kByCandidate, nas::kByCandidateOfTable, nas::kByEdge})
+      html += groups_table(s, by);
+  }
   html += "<h2>All figures</h2>\n";
   for (const Study& s : studies) {
     html += fmt::format("<pre>{}</pre>\n", escape(study_table(s)));
+    if (!s.note.empty()) html += fmt::format("<p>{}</p>\n", escape(s.note));
     for (const std::string& fault : s.faults) html += fmt::format("<p>! {}</p>\n", escape(fault));
   }
   return html.append(nas::report::kPageEnd);

@@ -9,6 +9,7 @@
 #include <iterator>
 #include <utility>
 
+#include "engine/linear_solve.h"
 #include "engine/op.h"
 #include "engine/storage.h"
 #include "nas/inner_solver.h"
@@ -24,6 +25,9 @@ constexpr double kDeriveMove = 1;
 
 // The residual of a linear system beyond which its solution is no reference.
 constexpr double kReferenceResidual = 1e-4;
+
+// The gradient of the inner problem beyond which weights do not solve it.
+constexpr double kInnerGradient = 1e-6;
 
 using Tell = std::function<void(const std::string&)>;
 
@@ -72,6 +76,7 @@ Outcome run(const Subject& subject,
       .peak_bytes = memory_stats().peak - held,
       .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
       .residual = {},
+      .inner_gradient = h.inner_gradient,
       .fault = h.fault};
   if (!h.residuals.empty()) o.residual = h.residuals.back();
   if (o.fault.empty() &&
@@ -148,12 +153,9 @@ bool has_direction(const Vector& gradient) {
   return length > 0 && std::isfinite(length);
 }
 
-// By tables, edges and candidates; by edges where there are any.
-std::vector<nas::GroupOf> groupings(const std::vector<nas::AlphaEntry>& entries) {
-  const bool edges =
-      std::ranges::any_of(entries, [](const nas::AlphaEntry& e) { return !e.edge.empty(); });
-  if (edges) return {nas::by_table, nas::by_edge, nas::by_candidate};
-  return {nas::by_table, nas::by_candidate};
+MeanDeviation mean_deviation(const std::vector<double>& values) {
+  const nas::Spread s = nas::spread_of(values, nas::Better::kHigher);
+  return {s.mean, s.deviation};
 }
 
 std::string fault_of(const Study& study, const Outcome& o, size_t pair) {
@@ -175,27 +177,26 @@ Row row_of(const Study& study, const std::vector<Outcome>& outcomes) {
     const std::vector<nas::AlphaEntry>& entries = study.subject.entries;
     row.agreements.push_back(nas::agreement(o.gradient, wanted));
     row.argmax.push_back(nas::argmax_agreement(o.gradient, wanted, entries));
-    if (study.subject.derive && has_direction(o.gradient) && has_direction(wanted))
-      row.genotype.push_back(
-          shared_edges(derived(study.subject, o.gradient), derived(study.subject, wanted)));
-    size_t at = 0;
-    for (const nas::GroupOf group : groupings(entries)) {
-      for (const nas::GroupAgreement& g :
-           nas::group_agreement(o.gradient, wanted, entries, group)) {
-        if (row.groups.size() == at) row.groups.push_back({g.group, {}});
-        nas::Agreement& sum = row.groups[at++].agreement;
-        for (const auto member : {&nas::Agreement::cosine,
-                                  &nas::Agreement::error,
-                                  &nas::Agreement::norm_ratio,
-                                  &nas::Agreement::signs,
-                                  &nas::Agreement::bias})
-          sum.*member += g.agreement.*member / n;
-      }
+    const bool derives = study.subject.derive && has_direction(o.gradient) && has_direction(wanted);
+    row.genotype.push_back(
+        derives ? shared_edges(derived(study.subject, o.gradient), derived(study.subject, wanted))
+                : std::nan(""));
+    const std::vector<nas::GroupAgreement> groups =
+        nas::group_agreement(o.gradient, wanted, entries);
+    for (size_t at = 0; at < groups.size(); ++at) {
+      if (row.groups.size() == at) row.groups.push_back({groups[at].by, groups[at].group, {}});
+      for (const auto member : {&nas::Agreement::cosine,
+                                &nas::Agreement::error,
+                                &nas::Agreement::norm_ratio,
+                                &nas::Agreement::signs,
+                                &nas::Agreement::bias})
+        row.groups[at].agreement.*member += groups[at].agreement.*member / n;
     }
     seconds.push_back(o.seconds);
     row.passes = std::max(row.passes, o.passes);
     row.peak_bytes = std::max(row.peak_bytes, o.peak_bytes);
-    if (o.residual) row.residual = std::max(row.residual.value_or(0), *o.residual);
+    row.residual = std::max(row.residual, o.residual);
+    row.inner_gradient = std::max(row.inner_gradient, o.inner_gradient);
     row.faults.push_back(fault_of(study, o, k));
     if (row.fault.empty()) row.fault = o.fault;
     add(mean, 1 / n, o.gradient);
@@ -203,12 +204,22 @@ Row row_of(const Study& study, const std::vector<Outcome>& outcomes) {
   for (size_t k = 0; k < row.faults.size() && row.fault.empty(); ++k) row.fault = row.faults[k];
   std::ranges::nth_element(seconds, seconds.begin() + std::ssize(seconds) / 2);
   row.seconds = seconds[seconds.size() / 2];
-  row.stochastic = std::nan("");
+  row.stochastic = {std::nan(""), std::nan("")};
   if (outcomes.size() > 1) {
-    row.stochastic = 0;
-    for (const Outcome& o : outcomes) row.stochastic += nas::agreement(o.gradient, mean).error / n;
+    std::vector<double> distances;
+    for (const Outcome& o : outcomes) distances.push_back(nas::agreement(o.gradient, mean).error);
+    row.stochastic = mean_deviation(distances);
   }
   return row;
+}
+
+// The exact inverse gives the hypergradient only where the weights solve the inner problem.
+std::string note_of(const Variant& reference, const Row& row) {
+  if (reference.name() != "dense-implicit" || row.inner_gradient <= kInnerGradient) return "";
+  return fmt::format(
+      "reference dense-implicit: the gradient of the inner problem has length {:.3g}, so these "
+      "weights do not solve it: the inverse is exact, the hypergradient is not",
+      *row.inner_gradient);
 }
 
 }  // namespace
@@ -237,6 +248,8 @@ Study run_study(Subject subject,
     if (o.fault.empty() && o.residual > kReferenceResidual)
       o.fault = fmt::format(
           "no reference: the residual is {:.3g} |v|, over {:g}", *o.residual, kReferenceResidual);
+    if (o.fault.empty() && norm(o.gradient) == 0)
+      o.fault = "no reference: |gradient| is 0, so nothing has a relative error";
   }
   std::vector<std::string> faults;
   if (!subject.fault.empty())
@@ -253,10 +266,12 @@ Study run_study(Subject subject,
               .rows = {},
               .reference_row = {},
               .parts = {},
-              .faults = std::move(faults)};
+              .faults = std::move(faults),
+              .note = {}};
   for (const std::vector<Outcome>& outcomes : study.outcomes)
     study.rows.push_back(row_of(study, outcomes));
   study.reference_row = row_of(study, study.references);
+  study.note = note_of(study.reference, study.reference_row);
   return study;
 }
 
@@ -270,50 +285,73 @@ void take_apart(Study& study, int64_t steps, std::optional<Subject> precise, con
   const Subject& s = study.subject;
   const std::vector<Variant>& variants = study.variants;
   const auto pairs = std::ssize(study.references);
+  const auto estimated = [&](const Subject& at,
+                             const std::vector<Variant>& of,
+                             const InnerStart& start,
+                             const std::string& where) {
+    Estimates e = estimate(at, of, pairs, start, tell);
+    add_faults(study.faults, s.source + where, of, e);
+    return e;
+  };
   InnerStart further = study.start;
   further.beyond += steps;
-  const Estimates later = estimate(s, variants, pairs, further, tell);
-  add_faults(study.faults, fmt::format("{}, {} inner steps on", s.source, steps), variants, later);
+  further.optimum = further.optimum || steps == 0;
+  const Estimates later =
+      estimated(s,
+                variants,
+                further,
+                steps == 0 ? ", at the inner optimum" : fmt::format(", {} inner steps on", steps));
   Estimates fine;
   if (precise && s.dtype != DType::kFloat64) {
     precise->rate = s.rate;
     precise->batch = s.batch;
-    fine = estimate(*precise, variants, pairs, study.start, tell);
-    add_faults(study.faults, s.source + ", in float64", variants, fine);
+    fine = estimated(*precise, variants, study.start, ", in float64");
   }
-  // The exact product at the same step and batch, among the variants or as the reference.
-  const auto exact_of = [&](const Variant& v) -> const std::vector<Outcome>* {
-    const auto fits = [&](const Variant& other) {
-      return other.name() == "exact-unrolled" &&
-             other.rate.value_or(s.rate) == v.rate.value_or(s.rate) &&
-             other.batch.value_or(s.batch) == v.batch.value_or(s.batch);
-    };
-    const auto found = std::ranges::find_if(variants, fits);
-    if (found != variants.end()) return &study.outcomes[found - variants.begin()];
-    return fits(study.reference) ? &study.references : nullptr;
+  // What the variants are held against at the same weights, beside them: the exact inverse for all,
+  // and for each finite difference the exact product of its step and batch.
+  std::vector<Variant> exact;
+  const auto add_exact = [&](std::string_view name, const Variant& like) {
+    const nas::Estimator& e = nas::find_estimator(name);
+    exact.push_back(
+        {.estimator = &e, .numbers = e.defaults(), .rate = like.rate, .batch = like.batch});
+    return exact.size() - 1;
   };
+  const bool small = s.weights <= kDenseLimit && s.dtype == DType::kFloat64;
+  std::vector<std::optional<size_t>> inverses, products;
+  for (const Variant& v : variants) {
+    inverses.push_back(small ? std::optional(add_exact("dense-implicit", v)) : std::nullopt);
+    products.push_back(v.name() == "finite-difference"
+                           ? std::optional(add_exact("exact-unrolled", v))
+                           : std::nullopt);
+  }
+  const Estimates right = estimated(s, exact, study.start, ", exact");
   for (size_t i = 0; i < variants.size(); ++i) {
+    ErrorParts parts;
     const auto from = [&](const std::vector<Outcome>& others) {
       double sum = 0;
-      for (int64_t k = 0; k < pairs; ++k)
+      for (int64_t k = 0; k < pairs; ++k) {
         sum += nas::agreement(study.outcomes[i][k].gradient, others[k].gradient).error;
+        parts.valid = parts.valid && others[k].fault.empty();
+      }
       return sum / static_cast<double>(pairs);
     };
-    const std::vector<Outcome>* exact =
-        variants[i].name() == "finite-difference" ? exact_of(variants[i]) : nullptr;
-    study.parts.push_back(
-        {.inner = from(later.outcomes[i]),
-         .inverse = from(study.references),
-         .finite_difference = exact ? from(*exact) : std::nan(""),
-         .precision = fine.outcomes.empty() ? std::nan("") : from(fine.outcomes[i])});
+    const auto from_exact = [&](std::optional<size_t> place) {
+      return place ? from(right.outcomes[*place]) : std::nan("");
+    };
+    parts.inner = from(later.outcomes[i]);
+    parts.inverse = from_exact(inverses[i]);
+    parts.finite_difference = from_exact(products[i]);
+    parts.precision = fine.outcomes.empty() ? std::nan("") : from(fine.outcomes[i]);
+    parts.valid = parts.valid && study.rows[i].fault.empty() &&
+                  std::ranges::all_of(later.starts, &std::string::empty);
+    study.parts.push_back(parts);
   }
 }
 
 MeanDeviation over_pairs(const Row& row, double nas::Agreement::*member) {
   std::vector<double> values;
   for (const nas::Agreement& a : row.agreements) values.push_back(a.*member);
-  const nas::Spread s = nas::spread_of(values, nas::Better::kHigher);
-  return {s.mean, s.deviation};
+  return mean_deviation(values);
 }
 
 }  // namespace oche::tools

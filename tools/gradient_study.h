@@ -31,8 +31,9 @@ struct Outcome {
   Vector gradient;
   int64_t passes = 0, peak_bytes = 0;  // the latter of tensors, beyond what was held before
   double seconds = 0;
-  std::optional<double> residual;  // of a linear system, at the end
-  std::string fault;               // its own
+  std::optional<double> residual;        // of a linear system, at the end
+  std::optional<double> inner_gradient;  // see nas::Hypergradient
+  std::string fault;                     // its own
 };
 
 // Where the weights are when the estimators see them, and with them the buffers of momentum.
@@ -42,29 +43,34 @@ struct InnerStart {
   int64_t beyond = 0;    // inner steps from there
 };
 
+// Over the pairs; the deviation is that of the sample, NaN for one pair.
+struct MeanDeviation {
+  double mean = 0, deviation = 0;
+};
+
 // What an estimator's row says, over the pairs of batches.
 struct Row {
   std::vector<nas::Agreement> agreements;   // for each pair
-  std::vector<double> argmax, genotype;     // likewise; the latter only where there are cells
+  std::vector<double> argmax, genotype;     // likewise; NaN where there are no edges, no cells
   std::vector<nas::GroupAgreement> groups;  // means over the pairs, of tables, edges, candidates
   double seconds = 0;                       // the median
   int64_t passes = 0, peak_bytes = 0;
-  std::optional<double> residual;  // the largest
+  std::optional<double> residual, inner_gradient;  // the largest
   // For each pair what makes it invalid: its own fault, else that of the start or the reference,
   // which then says so.
   std::vector<std::string> faults;
   std::string fault;  // the first, its own before others
   // |g_b - mean g| / |mean g| over the batches b: what one batch leaves to chance; NaN for one.
-  double stochastic = 0;
+  MeanDeviation stochastic;
 };
-// An estimator's error taken apart: relative differences of its gradients, means over the pairs.
+// An estimator's error taken apart: relative differences of its gradients, means over the pairs;
+// NaN where there is none.
 struct ErrorParts {
-  double inner = 0;    // at w, from w after more inner steps
-  double inverse = 0;  // from the reference at the same w: the row's error
-  // Of finite-difference from the exact product of the same step and batch; NaN where there is
-  // none.
-  double finite_difference = 0;
-  double precision = 0;  // in float32, from float64; NaN in float64
+  double inner = 0;    // at w, from where the inner problem is solved, or from w after more steps
+  double inverse = 0;  // from the exact inverse at the same w; up to kDenseLimit weights in float64
+  double finite_difference = 0;  // of that from the exact product of the same step and batch
+  double precision = 0;          // in float32, from float64
+  bool valid = true;             // nothing that was estimated for the parts had a fault
 };
 
 struct Study {
@@ -79,6 +85,7 @@ struct Study {
   Row reference_row;
   std::vector<ErrorParts> parts;    // of each variant, where it was asked for
   std::vector<std::string> faults;  // all, each once, with source and pair
+  std::string note;                 // what a reader has to know of valid rows; empty: nothing
 };
 // A reference by a linear system that was not solved is a fault. `tell` gets a line before each
 // estimate. Throws std::invalid_argument for numbers and problems that an estimator does not take.
@@ -91,17 +98,13 @@ Study run_study(Subject subject,
 // Lets go of what the subject holds; what was found stays.
 void release(Study& study);
 
-// Fills `parts`: once more after `steps` further inner steps, and in `precise`, the same in
-// float64; none where the study is in float64.
+// Fills `parts`: once more after `steps` further inner steps, with 0 where the inner problem is
+// solved, and in `precise`, the same in float64; none where the study is in float64.
 void take_apart(Study& study,
                 int64_t steps,
                 std::optional<Subject> precise,
                 const std::function<void(const std::string&)>& tell);
 
-// The mean of a member over the pairs, and its deviation: of the sample, NaN for one pair.
-struct MeanDeviation {
-  double mean, deviation;
-};
 MeanDeviation over_pairs(const Row& row, double nas::Agreement::*member);
 
 }  // namespace oche::tools
