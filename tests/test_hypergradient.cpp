@@ -167,6 +167,36 @@ TEST_CASE("zero order: the mean over directions approaches the unrolled gradient
   CHECK(error(4096) < error(16));
 }
 
+TEST_CASE("a difference that rounding swallows is a fault, and one before that is right") {
+  const ToyProblem toy = make_toy_problem(GENERATE("quadratic", "ridge"));
+  CAPTURE(toy.name);
+  for (const auto& [name, number, steps] :
+       {std::tuple{"bilevel-difference", "step", 0.}, {"zero-order", "radius", 4.}}) {
+    CAPTURE(name);
+    const auto at = [&](double length, std::string* fault) {
+      EstimatorNumbers numbers{{number, length}};
+      if (steps > 0) numbers["steps"] = steps;
+      return estimate(toy, name, numbers, fault);
+    };
+    std::string fault;
+    const Vector exact = at(1e-5, &fault);
+    CHECK(fault.empty());
+    at(1e-20, &fault);
+    CHECK(fault.find("below rounding: ") == 0);
+    // All of them down from there: either a fault or at most a few tenths wrong.
+    int faults = 0;
+    for (double length = 1e-6; length > 1e-19; length /= 3) {
+      CAPTURE(length);
+      const Vector got = at(length, &fault);
+      if (fault.empty()) CHECK(distance(got, exact) < 0.3);
+      faults += !fault.empty();
+      if (length > 1e-11) CHECK(fault.empty());
+      if (length < 1e-16) CHECK(fault.find("below rounding: ") == 0);
+    }
+    CHECK(faults > 0);
+  }
+}
+
 TEST_CASE("what makes a row wrong is said with its number") {
   std::string fault;
   const ToyProblem toy = solved("quadratic");
@@ -174,6 +204,10 @@ TEST_CASE("what makes a row wrong is said with its number") {
   CHECK(fault.find("diverges: |(I - rate H)^50 v|") == 0);
   estimate(make_toy_problem("quadratic"), "finite-difference", {{"radius", 1e-20}}, &fault);
   CHECK(fault.find("below rounding: a probe of length 1e-20") == 0);
+  estimate(make_toy_problem("quadratic"), "bilevel-difference", {{"step", 1e-20}}, &fault);
+  CHECK(fault == "below rounding: losses of up to 1.5 that differ by 0");
+  estimate(make_toy_problem("ridge"), "zero-order", {{"radius", 1e-20}}, &fault);
+  CHECK(fault == "below rounding: a probe of length 1e-20 beside alphas of length 1");
   CHECK_THROWS_WITH(find_estimator("magic"), Catch::Contains("dense-implicit"));
   for (const auto& [name, number, value, expected] :
        {std::tuple{"neumann", "terms", -1., "neumann.terms: -1; expected a whole number from 0"},
