@@ -3,10 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
-#include <limits>
-#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -14,22 +10,12 @@
 #include "engine/mixed_cell.h"
 #include "engine/op.h"
 #include "engine/ops.h"
-#include "engine/random.h"
 #include "nas/curvature.h"
-#include "nas/inner_solver.h"
-#include "nas/relaxation.h"
+#include "nas/differences.h"
 #include "nas/unroll.h"
 
 namespace oche::nas {
 namespace {
-
-double number(const EstimatorNumbers& n, std::string_view name) {
-  return n.find(name)->second;
-}
-
-int64_t whole(const EstimatorNumbers& n, std::string_view name) {
-  return static_cast<int64_t>(number(n, name));
-}
 
 // A rate of 0 stands for the inner step's.
 double rate_of(const EstimatorNumbers& n, const InnerStep& s) {
@@ -38,65 +24,17 @@ double rate_of(const EstimatorNumbers& n, const InnerStep& s) {
 }
 
 // How the search itself estimates.
-Hypergradient by(std::string_view name,
-                 const ArchGradientOptions& options,
-                 const Bilevel& p,
-                 const InnerStep& s,
-                 int64_t passes) {
+Hypergradient by(std::string_view name, const Bilevel& p, const InnerStep& s, int64_t passes) {
   const FullPrecision full;
-  return {.gradients = make_arch_gradient(name, options)->compute(p, s).gradients,
-          .passes = passes};
+  return {.gradients = make_arch_gradient(name)->compute(p, s).gradients, .passes = passes};
 }
 
 Hypergradient first_order(const Bilevel& p, const InnerStep& s, const EstimatorNumbers&) {
-  return by("first-order", {}, p, s, 1);
+  return by("first-order", p, s, 1);
 }
 
 Hypergradient exact_unrolled(const Bilevel& p, const InnerStep& s, const EstimatorNumbers&) {
-  return by("exact-unrolled", {}, p, s, 5);
-}
-
-Hypergradient finite_difference(const Bilevel& p, const InnerStep& s, const EstimatorNumbers& n) {
-  ArchGradientOptions options{.radius = number(n, "radius"),
-                              .relative = whole(n, "relative") != 0,
-                              .points = whole(n, "points")};
-  const auto at_radius = [&] {
-    return by("finite-difference", options, p, s, 2 + std::max<int64_t>(2, options.points));
-  };
-  // Below it a probe is lost in the rounding of the weights.
-  const double size = norm(flatten(p.weights.tensors()));
-  const double unit = p.weights[0].value.dtype() == DType::kFloat64 ? 0x1p-53 : 0x1p-24;
-  const auto length = [&] { return options.relative ? options.radius * size : options.radius; };
-  // Rounding falls and truncation grows with the radius, and what kinks throw in falls with the
-  // number of them: where doubling the radius moves the estimate least, none of them is large.
-  const double first = options.radius;
-  std::optional<Hypergradient> best, last;
-  double least = std::numeric_limits<double>::infinity();
-  int64_t passes = 0;
-  for (int64_t i = 0; i <= whole(n, "doublings"); ++i, options.radius *= 2) {
-    if (length() < unit * size) continue;
-    Hypergradient here = at_radius();
-    passes += here.passes;
-    if (last) {
-      Vector move = flatten(here.gradients);
-      add(move, -1, flatten(last->gradients));
-      if (norm(move) < least) {
-        least = norm(move);
-        best = std::move(last);
-      }
-    }
-    if (!best) best = here;
-    last = std::move(here);
-  }
-  if (best) {
-    best->passes = passes;
-    return *std::move(best);
-  }
-  options.radius = first;
-  Hypergradient lost = at_radius();
-  lost.fault = fmt::format(
-      "below rounding: a probe of length {:.3g} beside weights of length {:.3g}", length(), size);
-  return lost;
+  return by("exact-unrolled", p, s, 5);
 }
 
 Hypergradient unrolled(const Bilevel& p, const InnerStep& s, const EstimatorNumbers& n) {
@@ -169,75 +107,6 @@ Hypergradient solved(const Bilevel& p, const InnerStep& s, const EstimatorNumber
   return implicit(p, s, [&](const SymmetricProduct& hessian, const Vector& v) {
     return kSolve(hessian, v, options);
   });
-}
-
-// The alphas moved by `step` along `direction`, for a scope.
-Substitution<struct AlphaKind> moved_alphas(const Bilevel& p,
-                                            double step,
-                                            const Vector& direction) {
-  Vector values = flatten(p.alphas.tensors());
-  add(values, step, direction);
-  return {p.alphas, detached_leaves(unflatten(values, p.alphas.tensors()))};
-}
-
-double validation_at(const Bilevel& p, const std::vector<Tensor>& weights) {
-  const NoGrad no_grad;
-  const FullPrecision full;
-  const Substitution at(p.weights, weights);
-  return p.validation_loss().item();
-}
-
-// What the estimators by differences share: the alphas as one vector, and its tensors.
-Hypergradient from_vector(const Bilevel& p, const Vector& values) {
-  return {.gradients = unflatten(values, p.alphas.tensors())};
-}
-
-Hypergradient zero_order(const Bilevel& p, const InnerStep& s, const EstimatorNumbers& n) {
-  const int64_t samples = whole(n, "samples"), steps = whole(n, "steps");
-  const double radius = number(n, "radius");
-  Vector total(p.alphas.numel(), 0);
-  const auto f = [&](double step, const Vector& z) {
-    const auto at = moved_alphas(p, step, z);
-    return validation_at(p, inner_steps(p, s, inner_start(p, s), steps).weights);
-  };
-  for (int64_t i = 0; i < samples; ++i) {
-    const RandomKey key = random_key(
-        static_cast<uint64_t>(whole(n, "seed")), module_id("zero-order"), Purpose::kPerturb);
-    const Vector z = flatten({random_normal({p.alphas.numel()}, DType::kFloat64, {key, i})});
-    add(total, (f(radius, z) - f(-radius, z)) / (2 * radius * static_cast<double>(samples)), z);
-  }
-  Hypergradient h = from_vector(p, total);
-  h.passes = 2 * samples * (steps + 1);
-  return h;
-}
-
-Hypergradient bilevel_difference(const Bilevel& p, const InnerStep& s, const EstimatorNumbers& n) {
-  const double step = number(n, "step");
-  const InnerSolveOptions options{.tolerance = number(n, "tolerance"),
-                                  .iterations = whole(n, "iterations")};
-  Vector total(p.alphas.numel(), 0), unit = total;
-  int64_t passes = 0;
-  std::string fault;
-  const InnerOptimum start = solve_inner(p, s.weight_decay, options);
-  const Substitution from(p.weights, start.weights);
-  const auto value = [&](double by) {
-    const auto at = moved_alphas(p, by, unit);
-    const InnerOptimum optimum = solve_inner(p, s.weight_decay, options);
-    passes += optimum.passes + 1;
-    if (!optimum.converged && fault.empty())
-      fault = fmt::format("not converged: the inner problem was left at |gradient| = {:.3g}",
-                          optimum.gradient_norm);
-    return validation_at(p, optimum.weights);
-  };
-  for (size_t i = 0; i < total.size(); ++i) {
-    unit[i] = 1;
-    total[i] = (value(step) - value(-step)) / (2 * step);
-    unit[i] = 0;
-  }
-  Hypergradient h = from_vector(p, total);
-  h.passes = passes + start.passes;
-  h.fault = fault;
-  return h;
 }
 
 const std::vector<Estimator>& table() {

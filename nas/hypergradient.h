@@ -28,6 +28,13 @@ struct Hypergradient {
 
 // The numbers of an estimator by name. All of them.
 using EstimatorNumbers = std::map<std::string, double, std::less<>>;
+// One that is among them.
+inline double number(const EstimatorNumbers& n, std::string_view name) {
+  return n.find(name)->second;
+}
+inline int64_t whole(const EstimatorNumbers& n, std::string_view name) {
+  return static_cast<int64_t>(number(n, name));
+}
 
 // What a number may be; finite always.
 enum class Takes {

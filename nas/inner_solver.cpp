@@ -36,7 +36,7 @@ InnerOptimum solve_inner(const Bilevel& p, double decay, const InnerSolveOptions
     ++result.passes;
     result.gradient_norm = norm(g);
     result.converged = result.gradient_norm <= o.tolerance;
-    if (result.converged || k == o.iterations) break;
+    if ((result.converged && k >= o.at_least) || k == o.iterations) break;
     Vector downhill(g.size(), 0);
     add(downhill, -1, g);
     Solution s =

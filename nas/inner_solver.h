@@ -10,6 +10,7 @@ namespace oche::nas {
 struct InnerSolveOptions {
   double tolerance = 1e-12;  // of |gradient|
   int64_t iterations = 200;
+  int64_t at_least = 0;  // iterations, from wherever the start is
 };
 struct InnerOptimum {
   std::vector<Tensor> weights;
