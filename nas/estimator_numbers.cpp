@@ -21,7 +21,8 @@ const Kind& kind_of(Takes takes) {
       {[](double x) { return x >= 0; }, "a number from 0"},
       {[](double x) { return x >= 1 && kIsWhole(x); }, "a whole number from 1"},
       {[](double x) { return x >= 0 && kIsWhole(x); }, "a whole number from 0"},
-      {[](double x) { return x == 1 || x == 2 || x == 4; }, "1, 2 or 4"}};
+      {[](double x) { return x == 1 || x == 2 || x == 4; }, "1, 2 or 4"},
+      {[](double x) { return x == 0 || x == 1; }, "0 or 1"}};
   return kKinds[static_cast<size_t>(takes)];
 }
 

@@ -128,7 +128,7 @@ const std::vector<Estimator>& table() {
        "DARTS, eq. 8",
        false,
        {{"radius", 0.01, "of the probe, over |v|", Takes::kPositive},
-        {"relative", 0, "1: the radius counts in lengths of w", Takes::kWhole},
+        {"relative", 0, "1: the radius counts in lengths of w", Takes::kChoice},
         {"points", 2, "1 one-sided, 2 central, 4 central of fourth order", Takes::kPoints},
         {"doublings",
          0,

@@ -43,6 +43,7 @@ enum class Takes {
   kCount,   // a whole number from 1
   kWhole,   // a whole number from 0
   kPoints,  // of a difference: 1, 2 or 4
+  kChoice,  // 0 or 1
 };
 struct EstimatorNumber {
   std::string_view name;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <memory>
@@ -140,6 +141,15 @@ int run(CLI::App& app,
     }
     return action();
   });
+}
+
+CLI::Validator finite_number() {
+  return {[](const std::string& text) {
+            double value = 0;
+            const bool finite = CLI::detail::lexical_cast(text, value) && std::isfinite(value);
+            return finite ? std::string() : fmt::format("{} is no finite number", quote(text));
+          },
+          ""};
 }
 
 CLI::Option* may_repeat(CLI::Option* option) {

@@ -5,12 +5,17 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
+#include <type_traits>
 
 #include "tools/console.h"
 
 namespace oche::tools {
 
-// An option that takes one value, shown as `placeholder`, in a group of --help.
+// Neither infinite nor NaN, which CLI11's own checks let through.
+CLI::Validator finite_number();
+
+// An option that takes one value, shown as `placeholder`, in a group of --help. A real number is
+// finite.
 template <typename Value>
 CLI::Option* add_value_option(CLI::App& command,
                               const std::string& group,
@@ -18,7 +23,9 @@ CLI::Option* add_value_option(CLI::App& command,
                               Value& value,
                               const std::string& placeholder,
                               const std::string& help) {
-  return command.add_option(name, value, help)->option_text(placeholder)->group(group);
+  CLI::Option* option = command.add_option(name, value, help);
+  if constexpr (std::is_floating_point_v<Value>) option->check(finite_number());
+  return option->option_text(placeholder)->group(group);
 }
 // Each use of it adds one value to those before.
 CLI::Option* may_repeat(CLI::Option* option);

@@ -71,6 +71,17 @@ FrozenSearch FrozenSearch::from_state(const fs::path& path, const FreezeOptions&
   frozen.own_ = {batch("train"), batch("val")};
   c.batch = frozen.own_->train.images.size(0);
   const Tensor classifier_bias = read_tensor(file, "w/classifier.bias", c.dtype);
+  for (const auto& [name, labels] : {std::pair("y_train", frozen.own_->train.labels),
+                                     std::pair("y_val", frozen.own_->validation.labels)}) {
+    for (const int64_t label : labels.to_vector<int64_t>()) {
+      if (label < 0 || label >= classifier_bias.numel())
+        throw FormatError(fmt::format("{}: {}: label {}; expected one of {} classes",
+                                      file.source(),
+                                      name,
+                                      label,
+                                      classifier_bias.numel()));
+    }
+  }
   try {
     frozen.state_ = std::make_unique<nas::SearchState>(
         c, space, frozen.own_->train.images.size(3), classifier_bias.numel());

@@ -85,6 +85,7 @@ Variant variant_of(const Estimator& estimator, const Arguments& args) {
     const auto [key, value] = split_at(text, '=', "--set");
     const auto [name, number] = split_at(key, '.', "--set");
     const Estimator& meant = named(name, "--set");
+    if (meant.numbers.empty()) throw UsageError(fmt::format("--set: {} has no numbers", name));
     if (!meant.defaults().contains(number)) {
       std::vector<std::string_view> names;
       for (const nas::EstimatorNumber& n : meant.numbers) names.push_back(n.name);
@@ -269,6 +270,7 @@ int list(bool as_json) {
 void refuse_for_problem(const Arguments& args) {
   const StudyOptions& what = args.what;
   if (args.train_batches > 1) throw UsageError("--train-batches: a problem has one");
+  if (args.smooth > 0) throw UsageError("--smooth: a problem has no relu");
   if (what.batches > 1) throw UsageError("--batches: a problem has one pair of batches");
   if (what.batch > 0) throw UsageError("--batch: a problem has batches of its own");
   if (!what.epochs.empty()) throw UsageError("--epochs: a problem has none");

@@ -42,6 +42,8 @@ Spectrum measure(std::string of,
   s.size = hessian.size();
   s.decay = decay;
   s.asked = std::min(o.count, s.size);
+  s.least = r.values.front();
+  s.least_residual = r.residuals.front();
   s.allowed = o.tolerance * r.scale();
   s.converged = r.converged;
   s.products = r.products;

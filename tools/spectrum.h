@@ -33,6 +33,7 @@ struct Spectrum {
   double decay = 0;                       // that was added to the diagonal
   std::vector<double> values, residuals;  // the largest first; the latter absolute
   int64_t asked = 0;                      // how many were to be found
+  double least = 0, least_residual = 0;   // the smallest that was seen, which nothing waits for
   double allowed = 0;                     // of a residual
   bool converged = false;
   std::vector<double> each, each_residuals;  // the largest of each batch by itself
@@ -61,7 +62,8 @@ HessianPoint measure_spectra(FrozenSearch& search,
 
 std::string spectra_table(const HessianPoint& point);
 Json to_json(const HessianPoint& point);
-// A line for each eigenvalue, residual, batch, point of a density and of a slice.
+// A line for each eigenvalue, residual, batch, point of a density and of a slice, and whether it
+// has converged.
 std::string csv_of(const std::vector<HessianPoint>& points);
 // Eigenvalues along the epochs, densities, slices; needs nothing else, as report.html.
 std::string hessian_page(const std::vector<HessianPoint>& points);

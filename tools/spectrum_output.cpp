@@ -32,7 +32,8 @@ std::string along_epochs(const std::vector<HessianPoint>& points, size_t spectru
                            {}});
     for (const HessianPoint& p : points) {
       const std::vector<double>& values = p.spectra[spectrum].values;
-      if (k >= values.size()) continue;
+      if (k >= values.size() || p.spectra[spectrum].residuals[k] > p.spectra[spectrum].allowed)
+        continue;
       plot.series.back().x.push_back(static_cast<double>(p.epoch));
       plot.series.back().y.push_back(values[k]);
     }
@@ -87,6 +88,10 @@ std::string spectra_table(const HessianPoint& p) {
     if (std::ssize(s.values) < s.asked)  // in an invariant space there are no others
       text += fmt::format(
           "    {} of {} values{}\n", s.values.size(), s.asked, s.converged ? "" : "  !");
+    text += fmt::format("    {:>14.6e}  residual {:.1e}{} (the least seen)\n",
+                        s.least,
+                        s.least_residual,
+                        s.least_residual <= s.allowed ? "" : "  !");
     if (!s.each.empty()) {
       const nas::Spread spread = over_batches(s);
       text += fmt::format("    each batch: mean {:.4e}, deviation {:.1e}, n {}{}\n",
@@ -124,6 +129,8 @@ Json to_json(const HessianPoint& p) {
               {"decay", s.decay},
               {"values", s.values},
               {"residuals", s.residuals},
+              {"least", s.least},
+              {"least_residual", s.least_residual},
               {"allowed_residual", s.allowed},
               {"converged", s.converged},
               {"each_batch", s.each},
@@ -145,17 +152,24 @@ Json to_json(const HessianPoint& p) {
 }
 
 std::string csv_of(const std::vector<HessianPoint>& points) {
-  std::string text = "epoch,step,of,kind,x,y\n";
+  std::string text = "epoch,step,of,kind,x,y,valid\n";
   for (const HessianPoint& p : points) {
     for (const Spectrum& s : p.spectra) {
-      const auto line = [&](const char* kind, double x, double y) {
-        text += fmt::format("{},{},{},{},{},{}\n", p.epoch, p.step, s.of, kind, x, y);
+      const auto line = [&](const std::string& kind, double x, double y, bool valid = true) {
+        text +=
+            fmt::format("{},{},{},{},{},{},{}\n", p.epoch, p.step, s.of, kind, x, y, valid ? 1 : 0);
       };
-      for (size_t i = 0; i < s.values.size(); ++i)
-        line("eigenvalue", static_cast<double>(i + 1), s.values[i]);
-      for (size_t i = 0; i < s.residuals.size(); ++i)
-        line("residual", static_cast<double>(i + 1), s.residuals[i]);
-      for (size_t i = 0; i < s.each.size(); ++i) line("batch", static_cast<double>(i), s.each[i]);
+      const auto value = [&](const std::string& kind, size_t x, double y, double residual) {
+        const bool valid = residual <= s.allowed;
+        line(kind + "eigenvalue", static_cast<double>(x), y, valid);
+        line(kind + "residual", static_cast<double>(x), residual, valid);
+      };
+      for (size_t i = 0; i < s.values.size(); ++i) value("", i + 1, s.values[i], s.residuals[i]);
+      value("least ", 1, s.least, s.least_residual);
+      for (size_t i = 0; i < s.each.size(); ++i) {
+        line("batch eigenvalue", static_cast<double>(i), s.each[i], s.each_converged[i]);
+        line("batch residual", static_cast<double>(i), s.each_residuals[i], s.each_converged[i]);
+      }
       for (size_t i = 0; s.density && i < s.density->at.size(); ++i)
         line("density", s.density->at[i], s.density->density[i]);
       for (size_t i = 0; i < s.all.size(); ++i) line("all", static_cast<double>(i + 1), s.all[i]);

@@ -183,11 +183,18 @@ fails(2 "neumann.terms: -1. expected a whole number from 0" gradient-error --pro
 fails(2 "cg.tolerance: 'nan' is no finite number" gradient-error --problem toy --set cg.tolerance=nan)
 fails(2 "--set: neumann is neither an estimator that was asked for nor the reference"
       gradient-error --problem toy --estimators cg --set neumann.terms=2)
+fails(2 "--set: exact-unrolled has no numbers" gradient-error --problem toy --set exact-unrolled.xi=1)
+fails(2 "finite-difference.relative: 7. expected 0 or 1" gradient-error --problem toy --set finite-difference.relative=7)
+foreach(option xi smooth)
+  foreach(value nan inf)
+    fails(2 "--${option}: '${value}' is no finite number" gradient-error run --${option} ${value})
+  endforeach()
+endforeach()
 fails(2 "--sweep xi: -1. expected a number from 0" gradient-error --problem toy --sweep xi=-1)
 fails(2 "--sweep batch: 1.5. expected a whole number from 1" gradient-error run --sweep batch=1.5)
 fails(2 "--sweep: 'finite-difference radius=0.001' would be there twice" gradient-error --problem toy --sweep radius=1e-3,0.001)
 fails(2 "inner problem: [0-9]+ weights. expected at most 4096" gradient-error run --epochs 1 --inner-optimum)
-foreach(option "batches 2" "train-batches 2" "batch 4" "epochs 1" "data .")
+foreach(option "batches 2" "train-batches 2" "smooth 10" "batch 4" "epochs 1" "data .")
   separate_arguments(arguments UNIX_COMMAND "--${option}")
   fails(2 "--[a-z-]+: a problem " gradient-error --problem toy ${arguments})
 endforeach()
@@ -201,6 +208,34 @@ fails(2 "--epochs: [^\n]+ is one point. expected a run directory" gradient-error
 fails(2 "--data: a state has its batches with it" gradient-error --state ${state} --data .)
 file(WRITE ${WORK}/broken.safetensors "no")
 fails(6 "broken.safetensors" gradient-error --state broken.safetensors)
+# Of another space, and with a label that is no class: the bytes of a state, changed.
+find_program(PYTHON NAMES python3)
+if(PYTHON)
+  file(WRITE ${WORK}/change.py "import json, struct, sys
+state = open(sys.argv[1], 'rb').read()
+size, = struct.unpack('<Q', state[:8])
+head, data = json.loads(state[8:8 + size]), bytearray(state[8 + size:])
+head['alpha/normal']['shape'][0] //= 2
+head['alpha/normal']['shape'][1] *= 2
+text = json.dumps(head).encode()
+open('space.safetensors', 'wb').write(struct.pack('<Q', len(text)) + text + data)
+data[head['y_val']['data_offsets'][0]] = 77
+open('label.safetensors', 'wb').write(state[:8 + size] + data)
+")
+  execute_process(COMMAND ${PYTHON} change.py ${state} WORKING_DIRECTORY ${WORK} COMMAND_ERROR_IS_FATAL ANY)
+  fails(6 "space.safetensors: [^\n]*alpha/normal" gradient-error --state space.safetensors)
+  fails(6 "label.safetensors: y_val: label 77. expected one of 10 classes" gradient-error --state label.safetensors)
+endif()
+
+# Curvature that the weights of a search have, and what is lost in rounding.
+oche(7 gradient-error run --epochs 2 --estimators cg --set cg.iterations=30 --set cg.tolerance=1e-9)
+expect_match("${err}" "epoch-0002.safetensors: cg: indefinite: p.T H p / p.T p = -[0-9.e-]+ in iteration [0-9]+\n")
+oche(7 gradient-error --problem quadratic --estimators bilevel-difference --set bilevel-difference.step=1e-20)
+expect_match("${err}" "oche: quadratic: bilevel-difference: below rounding: losses of up to [0-9.e-]+ that differ by ")
+oche(7 gradient-error --problem toy --estimators zero-order --set zero-order.radius=1e-20)
+expect_match("${err}" "oche: toy: zero-order: below rounding: ")
+oche(7 gradient-error --problem toy --estimators bilevel-difference --set bilevel-difference.iterations=1)
+expect_match("${err}" "oche: toy: bilevel-difference: not converged: the inner problem was left at .gradient. = [0-9.e-]+\n")
 
 # A reference that was not reached is none.
 oche(7 gradient-error --problem toy --inner-optimum --reference minres --estimators first-order --json)
