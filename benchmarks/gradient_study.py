@@ -2,16 +2,16 @@
 """How wrong architecture gradients are along searches, and how curved the losses: the figures of docs/gradient-error.md.
 
     benchmarks/gradient_study.py --out build/study -- --dataset cifar10 --data data --layers 5 --channels 8 --batch 16 \\
-        --train-size 1600 --epochs 24 --keep-every 1
+        --train-size 1600 --epochs 24
     benchmarks/gradient_study.py --out build/study --table                     # of what is there so far
     benchmarks/gradient_study.py --out build/study --picture study.svg         # likewise; needs matplotlib
 
-Behind `--` stand options of `oche search`. For each method and seed a search is run, which keeps its first, middle and last
-checkpoint. At each of them all estimators that a network of this size affords are held against the exact gradient of one
-step and against differentiating through many steps, each on the next train batch; the radius of DARTS' finite difference is swept in both precisions and
-without the kinks of relu; the largest eigenvalues of both Hessians are measured at more epochs, if `--keep-every` of
-`oche search` has kept them. What has been done is not done again, so the same command goes on where it was cut short. Exit
-code 1: a search or a measurement failed.
+Behind `--` stand options of `oche search`. For each method and seed a search is run. At its first, middle and last
+checkpoint all estimators that a network of this size affords are held against the exact gradient of one step and against
+differentiating through many steps, each on the next train batch; the radius of DARTS' finite difference is swept in both
+precisions and without the kinks of relu; the largest eigenvalues of both Hessians are measured at more epochs. What has
+been done is not done again, so the same command goes on where it was cut short. Exit code 1: a search or a measurement
+failed.
 """
 import argparse
 import collections
@@ -53,7 +53,7 @@ def study(a, method, seed):
     if not (run / "genotype.json").exists():
         start = ["--resume", run] if any((run / "ckpt").glob("*.safetensors")) else \
             ["--method", method, *a.options, "--seed", seed, "--out", run, "--force"]
-        oche(a, "search", *start, "--quiet")
+        oche(a, "search", *start, "--keep-every", 1, "--quiet")
     for name, arguments in documents(a):
         epochs = spread(run, a.spectra if name == "hessian" else 3)
         measure(a, a.out / f"{method}-{seed}-{name}.json", arguments[0], run, "--epochs", epochs, *arguments[1:])
