@@ -311,6 +311,10 @@ void take_apart(Study& study, int64_t steps, std::optional<Subject> precise, con
   // and for each finite difference the exact product of its step and batch.
   std::vector<Variant> exact;
   const auto add_exact = [&](std::string_view name, const Variant& like) {
+    const auto known = std::ranges::find_if(exact, [&](const Variant& v) {
+      return v.name() == name && v.rate == like.rate && v.batch == like.batch;
+    });
+    if (known != exact.end()) return static_cast<size_t>(known - exact.begin());
     const nas::Estimator& e = nas::find_estimator(name);
     exact.push_back(
         {.estimator = &e, .numbers = e.defaults(), .rate = like.rate, .batch = like.batch});
