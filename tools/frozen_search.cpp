@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "engine/diagnose.h"
 #include "engine/error.h"
 #include "engine/ops.h"
 #include "engine/tensor_file.h"
@@ -20,6 +21,27 @@
 namespace oche::tools {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+void require_finite(const SafetensorsFile& file, const std::string& name, const Tensor& array) {
+  if (!all_finite(array))
+    throw FormatError(
+        fmt::format("{}: array {} holds a value that is not finite", file.source(), quote(name)));
+}
+
+// What was read of them; alphas have been when they were read.
+void require_finite(const SafetensorsFile& file, nas::SearchState& state) {
+  for (const auto& [name, p] : state.network.named_parameters())
+    require_finite(file, "w/" + name, p->value);
+  for (const auto& [name, tensor] : state.network.named_buffers())
+    require_finite(file, "buffer/" + name, tensor);
+  const Weights weights = state.network.weights();
+  for (size_t i = 0; i < weights.size(); ++i)
+    require_finite(file, "momentum/" + weights.name(i), state.sgd.momentum_buffers()[i]);
+}
+
+}  // namespace
 
 FrozenSearch FrozenSearch::from_checkpoint(const fs::path& path, const FreezeOptions& options) {
   const SafetensorsFile file = nas::open_checkpoint(path);
@@ -66,9 +88,16 @@ FrozenSearch FrozenSearch::from_state(const fs::path& path, const FreezeOptions&
                                     file.source(),
                                     half,
                                     half));
+    require_finite(file, "x_" + half, x);
     return nas::Batch{contiguous(permute(x, {0, 2, 3, 1})), y};
   };
   frozen.own_ = {batch("train"), batch("val")};
+  const auto channels = [](const nas::Batch& b) { return b.images.size(3); };
+  if (channels(frozen.own_->train) != channels(frozen.own_->validation))
+    throw FormatError(fmt::format("{}: x_train has {} channels, x_val {}; expected as many",
+                                  file.source(),
+                                  channels(frozen.own_->train),
+                                  channels(frozen.own_->validation)));
   c.batch = frozen.own_->train.images.size(0);
   const Tensor classifier_bias = read_tensor(file, "w/classifier.bias", c.dtype);
   for (const auto& [name, labels] : {std::pair("y_train", frozen.own_->train.labels),
@@ -84,11 +113,12 @@ FrozenSearch FrozenSearch::from_state(const fs::path& path, const FreezeOptions&
   }
   try {
     frozen.state_ = std::make_unique<nas::SearchState>(
-        c, space, frozen.own_->train.images.size(3), classifier_bias.numel());
+        c, space, channels(frozen.own_->train), classifier_bias.numel());
   } catch (const std::invalid_argument& e) {
     throw FormatError(fmt::format("{}: {}", file.source(), e.what()));
   }
   nas::load_initial_state(*frozen.state_, file);
+  require_finite(file, *frozen.state_);
   frozen.rate_ = c.lr;
   return frozen;
 }

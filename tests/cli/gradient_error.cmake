@@ -208,7 +208,8 @@ fails(2 "--epochs: [^\n]+ is one point. expected a run directory" gradient-error
 fails(2 "--data: a state has its batches with it" gradient-error --state ${state} --data .)
 file(WRITE ${WORK}/broken.safetensors "no")
 fails(6 "broken.safetensors" gradient-error --state broken.safetensors)
-# Of another space, and with a label that is no class: the bytes of a state, changed.
+# Of another space, with a label that is no class, with what is not finite, with images of more channels: the bytes of a
+# state, changed.
 find_program(PYTHON NAMES python3)
 if(PYTHON)
   file(WRITE ${WORK}/change.py "import json, struct, sys
@@ -221,10 +222,26 @@ text = json.dumps(head).encode()
 open('space.safetensors', 'wb').write(struct.pack('<Q', len(text)) + text + data)
 data[head['y_val']['data_offsets'][0]] = 77
 open('label.safetensors', 'wb').write(state[:8 + size] + data)
+head = json.loads(state[8:8 + size])
+for array in ('x_train', 'x_val', 'w/stem.0.weight', 'momentum/stem.0.weight', 'alpha/normal'):
+    data, (at, _) = bytearray(state[8 + size:]), head[array]['data_offsets']
+    data[at:at + 4] = struct.pack('<f', float('nan'))
+    open(array.replace('/', '_') + '.safetensors', 'wb').write(state[:8 + size] + data)
+head['x_val']['shape'][1] *= 2
+head['x_val']['shape'][2] //= 2
+text = json.dumps(head).encode()
+open('channels.safetensors', 'wb').write(struct.pack('<Q', len(text)) + text + state[8 + size:])
 ")
   execute_process(COMMAND ${PYTHON} change.py ${state} WORKING_DIRECTORY ${WORK} COMMAND_ERROR_IS_FATAL ANY)
   fails(6 "space.safetensors: [^\n]*alpha/normal" gradient-error --state space.safetensors)
   fails(6 "label.safetensors: y_val: label 77. expected one of 10 classes" gradient-error --state label.safetensors)
+  fails(6 "channels.safetensors: x_train has 3 channels, x_val 6. expected as many" gradient-error --state channels.safetensors)
+  foreach(array x_train x_val w/stem.0.weight momentum/stem.0.weight alpha/normal)
+    string(REPLACE "/" "_" file ${array})
+    foreach(command gradient-error hessian)
+      fails(6 "${file}.safetensors: array '${array}' holds a value that is not finite" ${command} --state ${file}.safetensors)
+    endforeach()
+  endforeach()
 endif()
 
 # Curvature that the weights of a search have, and what is lost in rounding.
@@ -236,6 +253,12 @@ oche(7 gradient-error --problem toy --estimators zero-order --set zero-order.rad
 expect_match("${err}" "oche: toy: zero-order: below rounding: ")
 oche(7 gradient-error --problem toy --estimators bilevel-difference --set bilevel-difference.iterations=1)
 expect_match("${err}" "oche: toy: bilevel-difference: not converged: the inner problem was left at .gradient. = [0-9.e-]+\n")
+# Without a decay nothing holds the classifier's biases in the direction that a softmax does not see.
+if(NOT SANITIZED)
+  oche(0 search ${TINY} --channels 1 --weight-decay 0 --out flat --quiet)
+  oche(7 gradient-error flat --dtype f64 --batch 2 --no-fuse --estimators first-order --reference dense-implicit)
+  expect_match("${err}" "flat/ckpt/epoch-0001.safetensors: dense-implicit: singular: a pivot vanishes\n")
+endif()
 
 # A reference that was not reached is none.
 oche(7 gradient-error --problem toy --inner-optimum --reference minres --estimators first-order --json)
