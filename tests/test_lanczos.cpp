@@ -1,5 +1,7 @@
 // Eigenvalues: the dense solver against closed forms, Lanczos' iteration against it.
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "engine/error.h"
@@ -140,6 +142,27 @@ TEST_CASE("lanczos goes on until as many of the largest have converged as are wa
   for (int64_t k = 1; k <= kWanted; ++k)
     CHECK(more.values[found - k] == Approx(exact.values[n - k]).epsilon(1e-9));
   CHECK_FALSE(lanczos(by(a), n, {.steps = 3, .count = kWanted}).converged);
+}
+
+// Nothing waits for it, so that its residual alone says how near it is.
+TEST_CASE("lanczos sees the least eigenvalue on the way, as near as its residual says") {
+  constexpr int64_t n = 60;
+  const double apart = GENERATE(0.0, -30.0);  // the least one among the others; alone
+  CAPTURE(apart);
+  Vector a = random_symmetric(n, 7);
+  a[0] += apart;
+  const Vector exact = symmetric_eigenvectors(a, n).values;
+  for (const int64_t steps : {3, 12, 60}) {
+    CAPTURE(steps);
+    const LanczosResult r = lanczos(by(a), n, {.steps = steps, .tolerance = 1e-10});
+    double nearest = std::numeric_limits<double>::infinity();
+    for (const double value : exact)
+      nearest = std::min(nearest, std::abs(value - r.values.front()));
+    CHECK(nearest <= r.residuals.front() + 1e-12);
+    CHECK(r.values.front() >= exact.front() - 1e-12);
+    if (apart < 0 && steps > 3) CHECK(std::abs(r.values.front() - exact.front()) < 1e-9);
+    if (steps == 60) CHECK(std::abs(r.values.front() - exact.front()) < 1e-3);
+  }
 }
 
 TEST_CASE("spectral density: its mass, mean and negative share are those of the eigenvalues") {

@@ -46,6 +46,9 @@ struct Spectrum {
   std::vector<double> all;
   Signs signs;                               // of these
   std::vector<double> slice_at, slice_loss;  // along the first eigenvector, of length 1
+
+  // True iff this residual is one of an eigenvalue.
+  bool is_within(double residual) const { return residual <= allowed; }
 };
 struct HessianPoint {
   std::string source;

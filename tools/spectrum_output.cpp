@@ -32,7 +32,7 @@ std::string along_epochs(const std::vector<HessianPoint>& points, size_t spectru
                            {}});
     for (const HessianPoint& p : points) {
       const std::vector<double>& values = p.spectra[spectrum].values;
-      if (k >= values.size() || p.spectra[spectrum].residuals[k] > p.spectra[spectrum].allowed)
+      if (k >= values.size() || !p.spectra[spectrum].is_within(p.spectra[spectrum].residuals[k]))
         continue;
       plot.series.back().x.push_back(static_cast<double>(p.epoch));
       plot.series.back().y.push_back(values[k]);
@@ -84,14 +84,14 @@ std::string spectra_table(const HessianPoint& p) {
       text += fmt::format("    {:>14.6e}  residual {:.1e}{}\n",
                           s.values[i],
                           s.residuals[i],
-                          s.residuals[i] <= s.allowed ? "" : "  !");
+                          s.is_within(s.residuals[i]) ? "" : "  !");
     if (std::ssize(s.values) < s.asked)  // in an invariant space there are no others
       text += fmt::format(
           "    {} of {} values{}\n", s.values.size(), s.asked, s.converged ? "" : "  !");
     text += fmt::format("    {:>14.6e}  residual {:.1e}{} (the least seen)\n",
                         s.least,
                         s.least_residual,
-                        s.least_residual <= s.allowed ? "" : "  !");
+                        s.is_within(s.least_residual) ? "" : "  !");
     if (!s.each.empty()) {
       const nas::Spread spread = over_batches(s);
       text += fmt::format("    each batch: mean {:.4e}, deviation {:.1e}, n {}{}\n",
@@ -131,6 +131,7 @@ Json to_json(const HessianPoint& p) {
               {"residuals", s.residuals},
               {"least", s.least},
               {"least_residual", s.least_residual},
+              {"least_converged", s.is_within(s.least_residual)},
               {"allowed_residual", s.allowed},
               {"converged", s.converged},
               {"each_batch", s.each},
@@ -160,7 +161,7 @@ std::string csv_of(const std::vector<HessianPoint>& points) {
             fmt::format("{},{},{},{},{},{},{}\n", p.epoch, p.step, s.of, kind, x, y, valid ? 1 : 0);
       };
       const auto value = [&](const std::string& kind, size_t x, double y, double residual) {
-        const bool valid = residual <= s.allowed;
+        const bool valid = s.is_within(residual);
         line(kind + "eigenvalue", static_cast<double>(x), y, valid);
         line(kind + "residual", static_cast<double>(x), residual, valid);
       };
@@ -173,7 +174,8 @@ std::string csv_of(const std::vector<HessianPoint>& points) {
       for (size_t i = 0; s.density && i < s.density->at.size(); ++i)
         line("density", s.density->at[i], s.density->density[i]);
       for (size_t i = 0; i < s.all.size(); ++i) line("all", static_cast<double>(i + 1), s.all[i]);
-      for (size_t i = 0; i < s.slice_at.size(); ++i) line("slice", s.slice_at[i], s.slice_loss[i]);
+      for (size_t i = 0; i < s.slice_at.size(); ++i)
+        line("slice", s.slice_at[i], s.slice_loss[i], s.is_within(s.residuals.front()));
     }
   }
   return text;
@@ -192,7 +194,8 @@ std::string hessian_page(const std::vector<HessianPoint>& points) {
     if (points.size() > 1) html += along_epochs(points, i);
     for (const HessianPoint& p : points) {
       if (p.spectra[i].density) html += density_figure(p, p.spectra[i]);
-      if (!p.spectra[i].slice_at.empty()) html += slice_figure(p, p.spectra[i]);
+      if (!p.spectra[i].slice_at.empty() && p.spectra[i].is_within(p.spectra[i].residuals.front()))
+        html += slice_figure(p, p.spectra[i]);
     }
   }
   html += "</div>\n<h2>All figures</h2>\n";
