@@ -215,7 +215,8 @@ Row row_of(const Study& study, const std::vector<Outcome>& outcomes) {
 
 // The exact inverse gives the hypergradient only where the weights solve the inner problem.
 std::string note_of(const Variant& reference, const Row& row) {
-  if (reference.name() != "dense-implicit" || row.inner_gradient <= kInnerGradient) return "";
+  if (reference.name() != "dense-implicit" || !row.fault.empty()) return "";
+  if (row.inner_gradient <= kInnerGradient) return "";
   return fmt::format(
       "reference dense-implicit: the gradient of the inner problem has length {:.3g}, so these "
       "weights do not solve it: the inverse is exact, the hypergradient is not",
